@@ -1,0 +1,40 @@
+"""One inference call and its answer, the same for HTTP and gRPC."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shoal.core.messages import Parameter
+from shoal.core.tensors import Tensor
+
+
+class InferCall(NamedTuple):
+    """What a client asked for, as parsed by a protocol; not yet checked against the model.
+
+    `version` None means the highest ready one. `deadline_s` is a reading of `time.monotonic()` or None. Each input's
+    `data` is in wire form (BYTES elements length-prefixed) and may be a view of the client's body: it stays referenced
+    until the request is closed. `outputs` empty means every output of the model.
+    """
+
+    model: str
+    version: int | None
+    request_id: str
+    correlation_id: int | str
+    flags: int
+    priority: int
+    timeout_us: int
+    deadline_s: float | None
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    parameters: dict[str, Parameter]
+    traceparent: str
+
+
+class InferAnswer(NamedTuple):
+    """A successful answer. Outputs are in the model's order (or the order asked for), `data` in wire form."""
+
+    model: str
+    version: int
+    request_id: str
+    outputs: tuple[Tensor, ...]
+    parameters: dict[str, Parameter]

@@ -1,0 +1,104 @@
+"""What a backend is: a class that loads one instance of a model and executes batches with it.
+
+Backends are found by entry point (group `shoal.backends`, name = Triton's backend name), so third parties can add one.
+A backend's module imports its framework lazily, inside methods: the module itself must import without it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from shoal.core.errors import ShoalError
+from shoal.core.messages import Parameter
+from shoal.core.model_config import ModelConfig
+from shoal.core.tensors import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model version as found on disk. `directory` is the model's directory, `config` the configuration to load it
+    with (for `signature`: as written, perhaps incomplete), `backend_config` the `--backend-config` settings."""
+
+    name: str
+    version: int
+    directory: str
+    config: ModelConfig
+    backend_config: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """Which instance to load: its name (`<group>_<i>`), `CPU`, `GPU` or `MODEL`, and the device's number."""
+
+    name: str
+    kind: str
+    device_id: int
+
+
+class Request(NamedTuple):
+    """One request of a batch. `inputs` are views, valid until `execute` returns; BYTES data is in wire form.
+
+    `outputs` are the names asked for; empty means all. `batch_size` is 0 for a model without batching.
+    `is_cancelled` may be called from any thread.
+    """
+
+    request_id: str
+    correlation_id: int | str
+    flags: int
+    priority: int
+    timeout_us: int
+    batch_size: int
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    parameters: Mapping[str, Parameter]
+    traceparent: str
+    is_cancelled: Callable[[], bool]
+
+
+class Response(NamedTuple):
+    """The answer to one request: outputs or an error. Outputs' data must not change after `execute` has returned."""
+
+    outputs: tuple[Tensor, ...]
+    parameters: Mapping[str, Parameter]
+    error: ShoalError | None
+
+
+class Execution(NamedTuple):
+    """What `execute` gives: one response per request in order, and readings of `time.monotonic_ns()` at the end of
+    input handling and at the start of output handling (Triton's COMPUTE_INPUT_END and COMPUTE_OUTPUT_START)."""
+
+    responses: Sequence[Response]
+    input_end_ns: int
+    output_start_ns: int
+
+
+class Backend(ABC):
+    """One object per instance. All methods of one object are called from one thread."""
+
+    #: One process for each instance (and that process's main thread executes), instead of one for the backend.
+    process_per_instance: ClassVar[bool] = False
+
+    #: Instances that a KIND_CPU group has when its `count` is not given.
+    default_cpu_count: ClassVar[int] = 1
+
+    @classmethod
+    @abstractmethod
+    def signature(cls, source: ModelSource) -> dict[str, Any]:
+        """The configuration's JSON form, completed from the model (`max_batch_size`, `input`, `output`, a scheduler,
+        the transaction policy; nothing else may change). Raises ShoalError with the reason when the model and its
+        configuration do not fit or the model cannot be read. Called in a child process of its own."""
+
+    @abstractmethod
+    def load(self, source: ModelSource, instance: InstanceSpec) -> None:
+        """Make this object ready to execute. Raises ShoalError (or anything: it becomes INTERNAL) when it cannot."""
+
+    @abstractmethod
+    def execute(self, requests: Sequence[Request]) -> Execution:
+        """Execute one batch. An exception fails every request of it (INTERNAL, unless it is a ShoalError)."""
+
+    @abstractmethod
+    def unload(self) -> None:
+        """Give everything back; called once, after the last execution."""

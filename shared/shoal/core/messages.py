@@ -1,0 +1,410 @@
+"""Every message between Shoal's processes, and its encoding.
+
+A message is a `NamedTuple` whose first field is its schema version, packed as a MessagePack array; bytes of small
+tensors (the payload) follow the header untouched. Models appear in headers only, never in subjects. Times on the wire
+are remaining or elapsed microseconds, never clock readings: clocks of two processes are not comparable. Golden files
+in `tests/unit/core/golden` pin every encoding; a change of layout raises the message's version in `SCHEMA`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgpack
+
+from shoal.core.errors import InternalError
+from shoal.core.tensors import TensorHeader, header_from_wire
+
+Parameter = bool | int | float | str
+
+#: A request for ever: the incarnation of who holds it until its answer, and a counter of that incarnation.
+RequestKey = tuple[str, int]
+
+#: The schema of every message so far; what a sender writes into `schema`.
+V1 = 1
+
+SEQUENCE_START = 1
+SEQUENCE_END = 2
+
+
+class InferRequest(NamedTuple):
+    """Submitter -> scheduler -> (inside `Batch`) executor. The submitter keeps it until it is answered.
+
+    `version` is resolved (> 0) and `generation` is the one that the request was checked against. `batch_size` is the
+    first dimension for a batching model and 0 otherwise. `outputs` empty means every output. `deadline_us` is what
+    was left when the request was sent, None without a deadline; `timeout_us` is Triton's queue-policy parameter and
+    nothing else. `inputs` refer to the payload in their order.
+    """
+
+    schema: int
+    counter: int
+    submitter: str
+    model: str
+    version: int
+    generation: str
+    request_id: str
+    correlation_id: int | str
+    flags: int
+    priority: int
+    timeout_us: int
+    deadline_us: int | None
+    batch_size: int
+    inputs: tuple[TensorHeader, ...]
+    outputs: tuple[str, ...]
+    parameters: dict[str, Parameter]
+    traceparent: str
+    attempt: int
+
+    @property
+    def key(self) -> RequestKey:
+        return self.submitter, self.counter
+
+
+class Timings(NamedTuple):
+    """Nanoseconds that one request spent, as Triton's statistics name the stages; every request of a batch gets the
+    batch's compute times. All 0 when the request was answered without an execution."""
+
+    queue_ns: int
+    compute_input_ns: int
+    compute_infer_ns: int
+    compute_output_ns: int
+
+
+NO_TIMINGS = Timings(0, 0, 0, 0)
+
+
+class InferResponse(NamedTuple):
+    """Executor or scheduler -> submitter: one answer. `error` is `(code, text)` or None; the payload holds the outputs.
+
+    `final` is True for the only answer of a non-decoupled model. `executed` tells whether the model ran: a scheduler's
+    refusal did not.
+    """
+
+    schema: int
+    counter: int
+    response_index: int
+    final: bool
+    executed: bool
+    error: tuple[int, str] | None
+    outputs: tuple[TensorHeader, ...]
+    parameters: dict[str, Parameter]
+    timings: Timings
+
+
+class BatchItem(NamedTuple):
+    """One request inside a batch: sizes of its untouched header and payload, and how long it has been with the
+    scheduler (time to be taken off its deadline and added to its queue time)."""
+
+    header_nbytes: int
+    payload_nbytes: int
+    queue_us: int
+
+
+class Batch(NamedTuple):
+    """Scheduler -> executor: execute these requests together on `instance`.
+
+    The payload is, for each item, the header of its `InferRequest` and that request's payload. `batch_id` is unique
+    within `epoch`; `reason` says why the batch was sent now.
+    """
+
+    schema: int
+    epoch: int
+    batch_id: int
+    instance: int
+    reason: str
+    items: tuple[BatchItem, ...]
+
+
+class BatchDone(NamedTuple):
+    """Executor -> scheduler, published before the answers: `instance` is free again."""
+
+    schema: int
+    epoch: int
+    batch_id: int
+    instance: int
+
+
+class Cancel(NamedTuple):
+    """Submitter -> scheduler, scheduler -> executor: nobody waits for these requests any more."""
+
+    schema: int
+    submitter: str
+    counters: tuple[int, ...]
+
+
+class NotOwner(NamedTuple):
+    """Scheduler -> submitter: these requests came to a scheduler that does not own their models."""
+
+    schema: int
+    counters: tuple[int, ...]
+
+
+class Stale(NamedTuple):
+    """Scheduler -> submitter: the generation these requests were checked against is not live; check and send again."""
+
+    schema: int
+    counters: tuple[int, ...]
+
+
+class Reconcile(NamedTuple):
+    """Submitter -> scheduler: these requests of mine are open; which of them do you not have?"""
+
+    schema: int
+    counters: tuple[int, ...]
+
+
+class ReconcileReply(NamedTuple):
+    """Scheduler -> submitter: `unknown` must be sent again; `lost` were executed and their answer is gone for good."""
+
+    schema: int
+    epoch: int
+    unknown: tuple[int, ...]
+    lost: tuple[int, ...]
+
+
+class BatchQuery(NamedTuple):
+    """Scheduler -> executor: what became of these batches? Done ones are reported and answered again from the
+    executor's kept outputs; only the unknown ones are listed in the reply."""
+
+    schema: int
+    epoch: int
+    batch_ids: tuple[int, ...]
+
+
+class BatchQueryReply(NamedTuple):
+    """Executor -> scheduler: batches that never arrived."""
+
+    schema: int
+    epoch: int
+    unknown: tuple[int, ...]
+
+
+class Resend(NamedTuple):
+    """Scheduler -> executor: answer this request again from the kept outputs, or UNAVAILABLE when they are gone."""
+
+    schema: int
+    submitter: str
+    counter: int
+
+
+class RunningBatch(NamedTuple):
+    """A batch that an executor holds, queued or executing."""
+
+    epoch: int
+    batch_id: int
+    instance: int
+    keys: tuple[RequestKey, ...]
+
+
+class ExecutorReport(NamedTuple):
+    """Executor -> new owner: what I hold, and the requests whose outputs I still keep."""
+
+    schema: int
+    epoch: int
+    running: tuple[RunningBatch, ...]
+    kept: tuple[RequestKey, ...]
+
+
+LOADING = "LOADING"
+READY = "READY"
+UNLOADING = "UNLOADING"
+UNAVAILABLE = "UNAVAILABLE"
+
+
+class InstanceStatus(NamedTuple):
+    """One instance as its agent sees it. `state` is LOADING, READY, UNLOADING or UNAVAILABLE.
+
+    `executor` is the incarnation that batches go to (empty until it has said hello) and `slot` the instance's number
+    within it. `reason` says why an instance is UNAVAILABLE, in the index's form `<Code>: <message>`.
+    """
+
+    model: str
+    version: int
+    generation: str
+    name: str
+    executor: str
+    slot: int
+    state: str
+    reason: str
+
+
+class ModelCounters(NamedTuple):
+    """Cumulative counts of one incarnation for one generation of a model version. Durations are nanoseconds.
+
+    Submitters count the answers (success, fail and the request's times), executors the executions; each leaves the
+    other's fields 0, so that the sum over all incarnations is the model's statistics. `batch_stats` is a tuple of
+    `(batch size, executions, compute_input_ns, compute_infer_ns, compute_output_ns)`.
+    """
+
+    model: str
+    version: int
+    generation: str
+    success: int
+    success_ns: int
+    fail: int
+    fail_ns: int
+    queue_ns: int
+    compute_input_ns: int
+    compute_infer_ns: int
+    compute_output_ns: int
+    inference_count: int
+    execution_count: int
+    last_inference_ms: int
+    batch_stats: tuple[tuple[int, int, int, int, int], ...]
+    reasons: dict[str, int]
+
+
+class Heartbeat(NamedTuple):
+    """Everyone -> everyone who listens, every 250 ms and at once when something below changes.
+
+    `links` grows with each reconnect and each notice of dropped messages; `owned` maps ownership keys to epochs;
+    `backends` and `instances` are filled by agents; `counters` holds what changed lately; `leaving` is the farewell.
+    """
+
+    schema: int
+    incarnation: str
+    role: str
+    host: str
+    pid: int
+    links: int
+    leaving: bool
+    owned: dict[str, int]
+    backends: tuple[str, ...]
+    instances: tuple[InstanceStatus, ...]
+    counters: tuple[ModelCounters, ...]
+
+
+class StatisticsQuery(NamedTuple):
+    """Gateway -> gateways, schedulers and executors: send me every counter you know."""
+
+    schema: int
+    query_id: int
+
+
+class StatisticsReply(NamedTuple):
+    """The sender's own counters and those it remembers of incarnations that left, by incarnation."""
+
+    schema: int
+    query_id: int
+    counters: dict[str, tuple[ModelCounters, ...]]
+
+
+class DescribeModel(NamedTuple):
+    """Repository -> agent: complete this configuration by looking at the model (a child process of its own does)."""
+
+    schema: int
+    query_id: int
+    model: str
+    version: int
+    path: str
+    config: str
+    backend_config: dict[str, str]
+
+
+class DescribeReply(NamedTuple):
+    """Agent -> repository: the completed configuration as JSON, or `error`."""
+
+    schema: int
+    query_id: int
+    config: str
+    error: tuple[int, str] | None
+
+
+Message = (
+    InferRequest
+    | InferResponse
+    | Batch
+    | BatchDone
+    | Cancel
+    | NotOwner
+    | Stale
+    | Reconcile
+    | ReconcileReply
+    | BatchQuery
+    | BatchQueryReply
+    | Resend
+    | ExecutorReport
+    | Heartbeat
+    | StatisticsQuery
+    | StatisticsReply
+    | DescribeModel
+    | DescribeReply
+)
+
+#: Number of each message on the wire and the version of its layout. Numbers are never used again.
+SCHEMA: dict[type[Message], tuple[int, int]] = {
+    InferRequest: (1, 1),
+    InferResponse: (2, 1),
+    Batch: (3, 1),
+    BatchDone: (4, 1),
+    Cancel: (5, 1),
+    NotOwner: (6, 1),
+    Stale: (7, 1),
+    Reconcile: (8, 1),
+    ReconcileReply: (9, 1),
+    BatchQuery: (10, 1),
+    BatchQueryReply: (11, 1),
+    Resend: (12, 1),
+    ExecutorReport: (13, 1),
+    Heartbeat: (14, 1),
+    StatisticsQuery: (15, 1),
+    StatisticsReply: (16, 1),
+    DescribeModel: (17, 1),
+    DescribeReply: (18, 1),
+}
+
+_BY_NUMBER: dict[int, type[Message]] = {number: cls for cls, (number, _) in SCHEMA.items()}
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+
+def encode(message: Message) -> bytes:
+    """The message's header bytes: a MessagePack array of its fields."""
+    header: bytes = _pack(message)
+    return header
+
+
+def decode(number: int, header: bytes | memoryview) -> Message:
+    """The message with this number. Raises InternalError for an unknown number or another schema version."""
+    cls = _BY_NUMBER.get(number)
+    if cls is None:
+        raise InternalError(f"message of unknown kind {number}; are all processes of one release?")
+    fields = msgpack.unpackb(header, use_list=False, strict_map_key=False)
+    if fields[0] != SCHEMA[cls][1]:
+        raise InternalError(f"{cls.__name__} of schema {fields[0]}, expected {SCHEMA[cls][1]}; mixed releases?")
+    build = _NESTED.get(cls)
+    message: Message = build(fields) if build else cls._make(fields)
+    return message
+
+
+def _infer_request(f: tuple[Any, ...]) -> InferRequest:
+    return InferRequest._make((*f[:13], tuple(map(header_from_wire, f[13])), *f[14:]))
+
+
+def _infer_response(f: tuple[Any, ...]) -> InferResponse:
+    return InferResponse._make((*f[:6], tuple(map(header_from_wire, f[6])), f[7], Timings._make(f[8])))
+
+
+def _batch(f: tuple[Any, ...]) -> Batch:
+    return Batch._make((*f[:5], tuple(map(BatchItem._make, f[5]))))
+
+
+def _executor_report(f: tuple[Any, ...]) -> ExecutorReport:
+    return ExecutorReport(f[0], f[1], tuple(map(RunningBatch._make, f[2])), f[3])
+
+
+def _heartbeat(f: tuple[Any, ...]) -> Heartbeat:
+    return Heartbeat._make((*f[:9], tuple(map(InstanceStatus._make, f[9])), tuple(map(ModelCounters._make, f[10]))))
+
+
+def _statistics_reply(f: tuple[Any, ...]) -> StatisticsReply:
+    return StatisticsReply(f[0], f[1], {who: tuple(map(ModelCounters._make, rows)) for who, rows in f[2].items()})
+
+
+_NESTED: dict[type[Message], Any] = {
+    InferRequest: _infer_request,
+    InferResponse: _infer_response,
+    Batch: _batch,
+    ExecutorReport: _executor_report,
+    Heartbeat: _heartbeat,
+    StatisticsReply: _statistics_reply,
+}
