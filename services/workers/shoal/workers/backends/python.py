@@ -1,0 +1,188 @@
+"""The python backend: a model is a class `TritonPythonModel` in the user's `model.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from collections.abc import Container, Coroutine, Sequence
+from time import monotonic_ns
+from typing import Any
+
+from shoal.core.errors import InternalError, ShoalError, Unsupported, from_wire
+from shoal.core.model_config import ModelConfig
+from shoal.core.tensors import Tensor as WireTensor
+from shoal.telemetry.logs import get_logger
+from shoal.workers.backend import Backend, Execution, InstanceSpec, ModelSource, Request, Response
+from shoal.workers.python import loader, logger
+from shoal.workers.python.coroutines import CoroutineRunner
+from shoal.workers.python.execution import ContractViolation, checked_responses
+from shoal.workers.python.failure import exception_text
+from shoal.workers.python.model_config import COMPLETED_FIELDS
+from shoal.workers.python.model_config import ModelConfig as CompletedConfig
+from shoal.workers.python.request import InferenceRequest, from_backend
+from shoal.workers.python.response import InferenceResponse, parameters_of
+from shoal.workers.python.tensor import Tensor, to_wire
+from shoal.workers.python.tensor import from_wire as tensor_from_wire
+from shoal.workers.reshape import reshaped
+
+_log = get_logger("python")
+
+#: A tensor's `dims` and `reshape`, without batch dimension.
+_Reshape = tuple[tuple[int, ...], tuple[int, ...]]
+
+#: What user code may end with; KeyboardInterrupt alone belongs to the process.
+_USER_FAILURES = (Exception, SystemExit, asyncio.CancelledError)
+
+
+class PythonBackend(Backend):
+    """One instance of a python model. Executes on the calling thread, which should be the process's main thread."""
+
+    process_per_instance = True
+
+    _model: Any = None  # the user's object, which has no type of ours
+
+    @classmethod
+    def signature(cls, source: ModelSource) -> dict[str, Any]:
+        raw = copy.deepcopy(dict(source.config.raw))
+        model_class = loader.load_class(source)
+        complete = getattr(model_class, "auto_complete_config", None)
+        if complete is None:
+            return raw
+        try:
+            completed = complete(CompletedConfig(raw))
+        except _USER_FAILURES as error:
+            raise InternalError(exception_text(error)) from error
+        if not isinstance(completed, CompletedConfig):
+            raise InternalError(
+                f"auto_complete_config function in model '{loader.model_file(source)}' must return a valid "
+                "pb.ModelConfig object."
+            )
+        result = completed.as_dict()
+        return raw | {field: result[field] for field in COMPLETED_FIELDS if field in result}
+
+    def load(self, source: ModelSource, instance: InstanceSpec) -> None:
+        config = source.config
+        self._name = source.name
+        self._instance = instance.name
+        self._path = loader.model_file(source)
+        self._max_batch_size = config.max_batch_size
+        self._is_decoupled = config.decoupled
+        self._output_names = [output.name for output in config.outputs]
+        self._input_reshapes, self._output_reshapes = _reshapes(config)
+        self._coroutines = CoroutineRunner()
+        logger.bind_instance(source.name, source.version, instance.name)
+        model_class = loader.load_class(source)
+        try:
+            self._model = model_class()
+            if hasattr(self._model, "initialize"):
+                self._model.initialize(_initialize_args(source, instance))
+        except _USER_FAILURES as error:
+            raise InternalError(exception_text(error)) from error
+
+    def execute(self, requests: Sequence[Request]) -> Execution:
+        self._check_executable(requests)
+        given = [from_backend(r, self._inputs(r), r.outputs or self._output_names) for r in requests]
+        input_end_ns = monotonic_ns()
+        returned = self._call(given)
+        output_start_ns = monotonic_ns()
+        responses = [
+            self._answer(r.outputs or self._output_names, one) for r, one in zip(requests, returned, strict=True)
+        ]
+        return Execution(responses, input_end_ns, output_start_ns)
+
+    def unload(self) -> None:
+        try:
+            if hasattr(self._model, "finalize"):
+                self._model.finalize()
+        except _USER_FAILURES:
+            _log.exception("finalize failed", model=self._name, instance=self._instance)
+        finally:
+            self._model = None
+            self._coroutines.close()
+
+    def _check_executable(self, requests: Sequence[Request]) -> None:
+        if self._is_decoupled:
+            raise Unsupported(
+                f"model '{self._name}' uses the decoupled transaction policy, which is not available in this release "
+                "of Shoal; set model_transaction_policy { decoupled: false } and return the responses from execute()"
+            )
+        if self._max_batch_size:
+            total = sum([request.batch_size for request in requests])
+            if total > self._max_batch_size:
+                raise InternalError(f"batch size {total} for '{self._instance}', max allowed is {self._max_batch_size}")
+
+    def _inputs(self, request: Request) -> list[Tensor]:
+        if not self._input_reshapes:
+            return [tensor_from_wire(tensor, tensor.shape) for tensor in request.inputs]
+        return [
+            tensor_from_wire(tensor, self._reshaped("input", tensor, self._input_reshapes)) for tensor in request.inputs
+        ]
+
+    def _call(self, given: list[InferenceRequest]) -> list[InferenceResponse]:
+        try:
+            if not hasattr(self._model, "execute"):
+                raise ContractViolation(f"Python model {self._path} does not implement `execute` method.")
+            returned = self._model.execute(given)
+            if isinstance(returned, Coroutine):
+                returned = self._coroutines.run(returned)
+            return checked_responses(returned, len(given))
+        except ContractViolation as error:
+            raise self._failure(str(error)) from None
+        except _USER_FAILURES as error:
+            raise self._failure(exception_text(error)) from error
+
+    def _failure(self, text: str) -> InternalError:
+        return InternalError(f"Failed to process the request(s) for model '{self._instance}', message: {text}")
+
+    def _answer(self, wanted: Container[str], response: InferenceResponse) -> Response:
+        error = response.error()
+        if error is not None:
+            return Response((), {}, from_wire((error.code(), error.message())))
+        try:
+            outputs = [to_wire(tensor) for tensor in response.output_tensors() if tensor.name() in wanted]
+            if self._output_reshapes:
+                outputs = [
+                    tensor._replace(shape=self._reshaped("output", tensor, self._output_reshapes)) for tensor in outputs
+                ]
+        except ShoalError as error_of_shape:
+            return Response((), {}, error_of_shape)
+        except (
+            Exception
+        ) as failed:  # encoding calls the `__str__` of objects that the model made: one request's trouble
+            return Response((), {}, self._failure(exception_text(failed)))
+        return Response(tuple(outputs), parameters_of(response), None)
+
+    def _reshaped(self, kind: str, tensor: WireTensor, reshapes: dict[str, _Reshape]) -> tuple[int, ...]:
+        reshape = reshapes.get(tensor.name)
+        if reshape is None:
+            return tensor.shape
+        source, target = reshape
+        has_batch = self._max_batch_size > 0
+        shape = reshaped(tensor.shape, source, target, has_batch=has_batch)
+        if shape is None:
+            expected = [-1, *source] if has_batch else list(source)
+            raise InternalError(
+                f"model '{self._name}', {kind} '{tensor.name}': got shape {list(tensor.shape)}, expected {expected}, "
+                f"which the configuration reshapes to {list(target)}"
+            )
+        return shape
+
+
+def _reshapes(config: ModelConfig) -> tuple[dict[str, _Reshape], dict[str, _Reshape]]:
+    """Of inputs, from the client's shape to the model's; of outputs, from the model's to the client's."""
+    inputs = {i.name: (i.dims, i.reshape) for i in config.inputs if i.reshape is not None}
+    outputs = {o.name: (o.reshape, o.dims) for o in config.outputs if o.reshape is not None}
+    return inputs, outputs
+
+
+def _initialize_args(source: ModelSource, instance: InstanceSpec) -> dict[str, str]:
+    return {
+        "model_config": json.dumps(dict(source.config.raw)),
+        "model_instance_kind": instance.kind,
+        "model_instance_device_id": str(instance.device_id),
+        "model_instance_name": instance.name,
+        "model_repository": source.directory,
+        "model_version": str(source.version),
+        "model_name": source.name,
+    }

@@ -1,0 +1,175 @@
+"""`Tensor`: a named array as models see it, over the wire form in which it came or will leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shoal.core.datatypes import NUMPY
+from shoal.core.errors import InvalidArgument
+from shoal.core.tensors import Tensor as WireTensor
+from shoal.memory import dlpack
+from shoal.workers.python.dtypes import TRITON_NUMBER, datatype_of, decode_elements, encode_elements
+from shoal.workers.python.error import TritonModelException
+
+_HOST_DEVICES = (dlpack.CPU, dlpack.CUDA_HOST)
+
+
+class Tensor:
+    """An input or output. Always in host memory.
+
+    Made by a model from an array, which is referenced, not copied: its content counts when `execute` returns. An input
+    is a view of the request, valid until `execute` returns; its array is made when it is asked for first.
+    """
+
+    __slots__ = ("_array", "_data", "_datatype", "_name", "_shape")
+
+    _name: str
+    _datatype: str
+    _shape: tuple[int, ...]
+    _array: npt.NDArray[Any] | None
+    _data: memoryview | bytes
+
+    def __init__(self, name: str, numpy_array: npt.NDArray[Any]) -> None:
+        """`numpy_array`: bool, an integer or float of up to 64 bits, or objects or fixed-size bytes for BYTES.
+
+        Raises TritonModelException for an empty name or another dtype, TypeError for what is no array.
+        """
+        if not name:
+            raise TritonModelException("Tensor name cannot be an empty string.")
+        if not isinstance(numpy_array, np.ndarray):
+            raise TypeError(f"tensor '{name}': expected a numpy.ndarray, got {type(numpy_array)}; use numpy.asarray")
+        datatype = datatype_of(numpy_array.dtype)
+        if datatype is None:
+            raise TritonModelException(
+                f"tensor '{name}': dtype {numpy_array.dtype} is not supported; expected bool, an integer or float of "
+                "up to 64 bits, or numpy.object_ for strings"
+            )
+        if not numpy_array.dtype.isnative:
+            numpy_array = numpy_array.astype(numpy_array.dtype.newbyteorder("="))
+        self._name = name
+        self._datatype = datatype
+        self._shape = numpy_array.shape
+        self._array = numpy_array
+        self._data = b""
+
+    def name(self) -> str:
+        return self._name
+
+    def shape(self) -> list[int]:
+        return list(self._shape)
+
+    def triton_dtype(self) -> int:
+        """The number of `TRITONSERVER_DataType`."""
+        return TRITON_NUMBER[self._datatype]
+
+    def is_cpu(self) -> bool:
+        return True
+
+    def as_numpy(self) -> npt.NDArray[Any]:
+        """The tensor as an array, the same one at each call; BYTES as objects of type `bytes`.
+
+        The array can always be written to, as Triton's can. It is a view where the request's memory can be written
+        to and is aligned, else a copy. Raises TritonModelException for BF16, which numpy does not have.
+        """
+        array = self._array
+        if array is None:
+            array = self._array = _decode(self._datatype, self._shape, self._data)
+        return array
+
+    def to_dlpack(self) -> Any:  # a capsule, whose type has no name before Python 3.13
+        """A DLPack capsule that shares the array's memory (BF16: has a copy). Strings have none."""
+        if self._datatype == "BYTES":
+            raise TritonModelException("DLPack does not have support for string tensors.")
+        if self._datatype == "BF16":
+            return dlpack.bf16_capsule(self._data, self._shape)
+        return np.ascontiguousarray(self.as_numpy()).reshape(self._shape).__dlpack__()
+
+    def __dlpack__(self, *, stream: None = None) -> Any:
+        return self.to_dlpack()
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return dlpack.CPU, 0
+
+    @staticmethod
+    def from_dlpack(name: str, tensor: object) -> Tensor:
+        """A tensor over a DLPack capsule, or over an object that gives one (`__dlpack__`), as torch's tensors do.
+
+        It must be contiguous, row major and in host memory. Shares the memory; BF16 is copied.
+        """
+        if not name:
+            raise TritonModelException("Tensor name cannot be an empty string.")
+        capsule = _capsule(tensor)
+        try:
+            found = dlpack.describe(capsule)
+        except InvalidArgument as error:
+            raise TritonModelException(f"tensor '{name}': {error.message}") from error
+        if found.device[0] not in _HOST_DEVICES:
+            raise TritonModelException(
+                f"tensor '{name}' is on DLPack device {found.device}, expected host memory; copy it to the CPU first"
+            )
+        if not found.is_contiguous:
+            raise TritonModelException(
+                "DLPack tensor is not contiguous. Only contiguous DLPack tensors that are stored in C-Order are "
+                "supported."
+            )
+        if found.is_bf16:
+            return from_wire(WireTensor(name, "BF16", found.shape, dlpack.copy_bytes(found)), found.shape)
+        return Tensor(name, np.from_dlpack(_Capsule(capsule)))
+
+
+class _Capsule:
+    """A capsule in the form that `numpy.from_dlpack` wants."""
+
+    def __init__(self, capsule: object) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **_: object) -> Any:  # a capsule has no type to name
+        return self._capsule
+
+    def __dlpack_device__(self) -> Any:  # numpy's stub wants enumerations of its own
+        return dlpack.CPU, 0
+
+
+def from_wire(tensor: WireTensor, shape: tuple[int, ...]) -> Tensor:
+    """An input with the shape that the model sees. Copies nothing; `tensor.data` must outlive the result's use."""
+    made = Tensor.__new__(Tensor)
+    made._name = tensor.name
+    made._datatype = tensor.datatype
+    made._shape = shape
+    made._array = None
+    made._data = tensor.data
+    return made
+
+
+def to_wire(tensor: Tensor) -> WireTensor:
+    """The tensor's content now, as a copy: a model may write to its arrays, and its inputs end, after `execute`."""
+    array = tensor._array
+    if array is None:
+        return WireTensor(tensor._name, tensor._datatype, tensor._shape, bytes(tensor._data))
+    data = encode_elements(array) if tensor._datatype == "BYTES" else array.tobytes()
+    return WireTensor(tensor._name, tensor._datatype, array.shape, data)
+
+
+def _decode(datatype: str, shape: tuple[int, ...], data: memoryview | bytes) -> npt.NDArray[Any]:
+    if datatype == "BYTES":
+        return decode_elements(data).reshape(shape)
+    if datatype == "BF16":
+        raise TritonModelException(
+            "Tensor dtype is BF16 and cannot be converted to NumPy. Use to_dlpack() and from_dlpack() instead."
+        )
+    array = np.frombuffer(data, NUMPY[datatype]).reshape(shape)
+    return array if array.flags.behaved else array.copy()
+
+
+def _capsule(tensor: object) -> object:
+    if dlpack.is_capsule(tensor):
+        return tensor
+    if hasattr(tensor, "__dlpack__"):
+        return tensor.__dlpack__()
+    raise TritonModelException(
+        f"Provided tensor is not supported. Tensor must be a DLPack capsule or have a `__dlpack__` attribute, got "
+        f"{type(tensor)}"
+    )
