@@ -15,6 +15,10 @@ from shoal.core.errors import InternalError
 #: Nothing above this size is a key-value entry.
 ENTRY_LIMIT_BYTES = 64 * 1024
 
+#: In `failed_versions`: the model itself failed and the index lists it all the same, UNAVAILABLE and without a version,
+#: as Triton does with a name that two repositories have.
+NO_VERSION = -1
+
 
 class VersionEntry(NamedTuple):
     """One version to be served: its completed configuration (JSON form) and label files by output name."""
