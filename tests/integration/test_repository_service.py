@@ -22,7 +22,7 @@ from shoal.core.messages import V1, DescribeModel, DescribeReply
 from shoal.runtime.settings import to_environment
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Broker
+    from broker_process import Broker
 
 WAIT_S = 30.0
 IO = 'input { name: "A" data_type: TYPE_FP32 dims: -1 } output { name: "B" data_type: TYPE_FP32 dims: -1 }'

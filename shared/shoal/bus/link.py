@@ -244,7 +244,7 @@ class Link:
         text = str(error) or type(error).__name__
         if text != self._last_error:  # an attempt every 50 ms must not fill the log
             self._last_error = text
-            _log.info("broker client reported", error=text)
+            _log.debug("broker client reported", error=text)
 
     async def _on_disconnected(self) -> None:
         was_connected = self._connected_since is not None

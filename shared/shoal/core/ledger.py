@@ -76,6 +76,10 @@ class CounterLedger:
         key = (model, version, generation)
         return ModelCounters._make((*key, *sums, last_inference_ms, _batch_stats(rows), dict(reasons)))
 
+    def generations(self) -> tuple[CounterKey, ...]:
+        """Everything that something is known of."""
+        return tuple(self._rows)
+
     def retain(self, live: Collection[CounterKey]) -> None:
         """Forget every generation that is not in `live`; statistics start at zero when a model is loaded anew."""
         self._rows = {key: known for key, known in self._rows.items() if key in live}

@@ -15,7 +15,7 @@ import pytest
 from shoal.bus import Bus, BusSettings, View
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import Broker
+    from broker_process import Broker
 
 WAIT_S = 15.0
 PEER = Path(__file__).parent / "programs" / "peer.py"

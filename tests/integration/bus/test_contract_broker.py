@@ -13,7 +13,8 @@ from shoal.core.errors import Unavailable
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses
-    from tests.integration.conftest import Broker
+
+    from broker_process import Broker
 
 
 async def test_token_is_required(broker: Broker) -> None:

@@ -19,7 +19,8 @@ from shoal.core.messages import V1, Cancel
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Until
-    from tests.integration.conftest import Broker
+
+    from broker_process import Broker
 
 
 async def test_started_bus_hears_the_very_next_message(buses: Buses, until: Until) -> None:

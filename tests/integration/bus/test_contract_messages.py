@@ -15,7 +15,8 @@ from shoal.core.messages import SCHEMA, V1, BatchQuery, Cancel, NotOwner, encode
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Until
-    from tests.integration.conftest import Broker
+
+    from broker_process import Broker
 
 
 async def test_messages_arrive_in_the_order_of_sending_with_their_payload(buses: Buses, until: Until) -> None:

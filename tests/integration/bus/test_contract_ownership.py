@@ -14,7 +14,8 @@ from shoal.bus.claim import decode_holder
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Program, Until
-    from tests.integration.conftest import Broker
+
+    from broker_process import Broker
 
 
 class Candidate:

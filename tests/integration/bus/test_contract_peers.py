@@ -15,7 +15,8 @@ from shoal.core.messages import READY, InstanceStatus
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Program, Until
-    from tests.integration.conftest import Broker
+
+    from broker_process import Broker
 
 STATUS = InstanceStatus("m", 1, "0123456789abcdef", "m_0", "executor-1", 0, READY, "")
 

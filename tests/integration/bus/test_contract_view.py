@@ -14,7 +14,8 @@ from shoal.core.errors import InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Until
-    from tests.integration.conftest import Broker
+
+    from broker_process import Broker
 
 Change = tuple[str, bytes | None, int]
 

@@ -1,0 +1,119 @@
+"""Throughput and latency of the example models over HTTP, on a server that is started for the purpose.
+
+    python benchmarks/run.py [--seconds 5] [--concurrency 1 8 64] [--json] [--address host:port]
+
+The loader shares the machine with the server: compare figures of one machine with one another only. A run writes
+nothing; keep its `--json` output to have a baseline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from loader import Figures, Load, run
+
+MODELS = Path(__file__).parent.parent / "examples" / "models"
+START_LIMIT_S = 120.0
+
+
+def payloads() -> dict[str, bytes]:
+    """A request of one row for each model that is measured, as JSON."""
+    four = [0.5, 1.5, 2.5, 3.5]
+    return {
+        "add_sub": _body({"INPUT0": four, "INPUT1": four}),
+        "digits": _body({"image": [float(i % 16) for i in range(64)]}),
+    }
+
+
+def _body(inputs: dict[str, list[float]]) -> bytes:
+    tensors = [{"name": name, "datatype": "FP32", "shape": [1, len(row)], "data": row} for name, row in inputs.items()]
+    return json.dumps({"inputs": tensors}).encode()
+
+
+@contextlib.contextmanager
+def server() -> Iterator[tuple[str, int]]:
+    """A server of the example models on free ports; yields the address of its HTTP endpoint."""
+    http_port, grpc_port = _free_port(), _free_port()
+    argv = ["serve", f"--model-repository={MODELS}", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shoal.cli.main", *argv, f"--http-port={http_port}", f"--grpc-port={grpc_port}"],
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        _wait_until_ready(process, http_port)
+        yield "127.0.0.1", http_port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2).close()
+            return
+        time.sleep(0.1)
+    sys.exit("the server did not become ready")
+
+
+def measure(host: str, port: int, concurrencies: list[int], seconds: float) -> Iterator[tuple[str, int, Figures]]:
+    """Each model at each concurrency, after a short warm-up."""
+    for model, body in payloads().items():
+        load = Load(host, port, f"/v2/models/{model}/infer", body, 8, 0.5)
+        run(load)
+        for concurrency in concurrencies:
+            yield model, concurrency, run(load._replace(concurrency=concurrency, seconds=seconds))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Throughput and latency of the example models over HTTP.")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 64], help="requests in flight")
+    parser.add_argument("--json", action="store_true", help="one JSON object per measurement")
+    parser.add_argument("--address", help="host:port of a server that runs already")
+    arguments = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        if arguments.address:
+            host, _, port_text = arguments.address.rpartition(":")
+            port = int(port_text)
+        else:
+            host, port = stack.enter_context(server())
+        if not arguments.json:
+            print(f"{'MODEL':<12}{'CONCURRENCY':>12}{'INFER/s':>12}{'P50 ms':>10}{'P99 ms':>10}{'FAILED':>8}")
+        failed = 0
+        for model, concurrency, figures in measure(host, port, arguments.concurrency, arguments.seconds):
+            failed += figures.failed
+            print(_line(model, concurrency, figures, arguments.json), flush=True)
+    return 1 if failed else 0
+
+
+def _line(model: str, concurrency: int, figures: Figures, as_json: bool) -> str:
+    if as_json:
+        return json.dumps({"model": model, "concurrency": concurrency, **figures._asdict()})
+    rate, p50, p99, failed = figures
+    return f"{model:<12}{concurrency:>12}{rate:>12.0f}{p50:>10.2f}{p99:>10.2f}{failed:>8}"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except ConnectionError as error:
+        sys.exit(str(error))

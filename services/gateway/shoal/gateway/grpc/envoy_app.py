@@ -1,0 +1,37 @@
+"""The ASGI application of a gateway process that serves gRPC through Envoy; Envoy loads it by the name `app`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from shoal.bus import Bus
+from shoal.gateway.grpc.envoy_process import EnvoyApp, EnvoyEndpoint
+from shoal.gateway.grpc.options import grpc_options
+from shoal.gateway.grpc.server import ARGUMENTS
+from shoal.gateway.options import LISTEN_TO, make_gateway
+from shoal.runtime.lifecycle import Lifecycle
+from shoal.runtime.service import configure_logs, serve_linked
+from shoal.runtime.settings import bus_settings
+
+
+async def _main(endpoint: EnvoyEndpoint, lifecycle: Lifecycle) -> None:
+    """One gateway on one broker link, from the options that the launching process left in the environment."""
+    configure_logs()
+    arguments = argparse.Namespace(**json.loads(os.environ[ARGUMENTS]))
+
+    async def serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -> None:
+        gateway = make_gateway(bus, arguments)
+        await gateway.open()
+        try:
+            await endpoint.serve(grpc_options(arguments), gateway, lifecycle)
+        finally:
+            await gateway.close()
+
+    settings = bus_settings(argparse.Namespace(), os.environ)
+    listen_to = LISTEN_TO
+    await serve_linked("gateway", settings, listen_to, serve, arguments=arguments, lifecycle=lifecycle)
+
+
+app = EnvoyApp(_main)

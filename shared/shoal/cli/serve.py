@@ -1,0 +1,127 @@
+"""`shoal serve`: starts every service of one machine, tells when the models are ready, and drains them at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from shoal.bus import Bus, BusSettings, free_port, prepare_broker
+from shoal.cli import option_table
+from shoal.cli.command_line import UsageError, parse, remarks
+from shoal.cli.serve_options import ServeOptions, check_ports, resolve
+from shoal.cli.services import broker_command, service_commands, service_environment
+from shoal.cli.start_watch import StartUpFailed, watch_start
+from shoal.cli.startup import Progress
+from shoal.cli.tables import print_models
+from shoal.cli.usage import usage
+from shoal.core.errors import ShoalError
+from shoal.runtime.private_folder import PrivateFolder, sweep
+from shoal.runtime.service import (
+    EXIT_FAILURE,
+    EXIT_OK,
+    LOG_FILE,
+    LOG_LEVEL,
+    EnvironmentTrouble,
+    configure_logs,
+    run_to_exit_code,
+)
+from shoal.runtime.supervisor import Command, Supervisor
+
+#: As tritonserver for a command line it cannot follow.
+EXIT_USAGE = 1
+
+
+def serve(argv: Sequence[str]) -> int:
+    """Run until a signal; returns the exit code: 0 after a drain, 1 for wrong options and for a start that failed."""
+    if "--help" in argv or "-h" in argv:
+        sys.stdout.write(usage(option_table.SECTIONS))
+        return EXIT_OK
+    try:
+        given = parse(argv, option_table.OPTIONS)
+        options = resolve(given, os.environ)
+        check_ports(given)
+    except UsageError as error:
+        sys.stderr.write(f"{error}\nshoal serve --help lists every option\n")
+        return EXIT_USAGE
+    for line in remarks(given):
+        sys.stderr.write(f"{line}\n")
+    os.environ[LOG_LEVEL] = options.log_level
+    if options.log_file is not None:
+        os.environ[LOG_FILE] = str(options.log_file)
+    configure_logs()
+    sweep()
+    return run_to_exit_code("serve", _run(options))
+
+
+async def _run(options: ServeOptions) -> int:
+    with PrivateFolder() as folder:
+        if options.broker is not None:
+            await _check_broker(options.broker)
+            return await _run_services(options, options.broker, folder, [])
+        broker = prepare_broker(folder / "broker", free_port(), options.namespace)
+        return await _run_services(options, broker.settings, folder, [broker_command(broker, folder)])
+
+
+async def _run_services(options: ServeOptions, settings: BusSettings, folder: Path, before: Sequence[Command]) -> int:
+    """Start what must run `before`, then the services; returns the exit code once all of them have ended."""
+    services = service_commands(options, service_environment(options, settings, folder))
+    supervisor = Supervisor([*before, *services], options.exit_timeout_s)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, supervisor.request_stop)
+    names = [command.name for command in services]
+    starting = asyncio.create_task(watch_start(settings, names, lambda: supervisor.pids))
+    return await _supervise(supervisor, starting, options)
+
+
+async def _check_broker(settings: BusSettings) -> None:
+    """Tell at once, and once only, when the broker to join cannot be reached."""
+    try:
+        bus = await Bus.connect(settings, role="cli")
+    except ShoalError as error:
+        raise EnvironmentTrouble(error.message) from error
+    await bus.close()
+
+
+async def _supervise(supervisor: Supervisor, starting: asyncio.Task[Progress], options: ServeOptions) -> int:
+    """Run the services to their end; tells how the start went once `starting` knows."""
+    running = asyncio.create_task(supervisor.run())
+    stopping = asyncio.create_task(supervisor.stopping.wait())
+    try:
+        await asyncio.wait({running, starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done() and not supervisor.stopping.is_set():
+            _settle(supervisor, starting, options)
+        starting.cancel()
+        return await running
+    finally:
+        tasks = (running, starting, stopping)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _settle(supervisor: Supervisor, starting: asyncio.Task[Progress], options: ServeOptions) -> None:
+    """Tell how the start went, and stop everything when it failed."""
+    try:
+        progress = starting.result()
+    except (StartUpFailed, ShoalError) as error:
+        sys.stderr.write(f"{error}\n")
+        supervisor.request_stop(EXIT_FAILURE)
+        return
+    supervisor.start_up_done()
+    print_models(progress.rows, sys.stdout)
+    if progress.trouble:
+        sys.stderr.write(f"{progress.trouble}\n")
+    if options.exit_on_error and (progress.failed or progress.trouble):
+        sys.stderr.write("failed to load all models\n")
+        supervisor.request_stop(EXIT_FAILURE)
+        return
+    if options.grpc is not None:
+        sys.stdout.write(f"Started GRPCInferenceService at {options.grpc}\n")
+    if options.http is not None:
+        sys.stdout.write(f"Started HTTPService at {options.http}\n")
+    sys.stdout.flush()

@@ -1,0 +1,336 @@
+"""The HTTP gateway as a real process on a real broker; everything else is scripted by the test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import struct
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tritonclient.http
+
+from gateway_models import add_sub, entry, one_input
+from gateway_stage import GatewayProcess, Scheduler, Stage
+from shoal.bus import Part
+from shoal.core.desired import encode
+from shoal.core.errors import Code
+from shoal.core.messages import NO_TIMINGS, V1, InferRequest, InferResponse, NotOwner, ReconcileReply, Stale
+
+if TYPE_CHECKING:
+    from conftest import Broker
+
+INFER = "/v2/models/addsub/infer"
+GOOD: dict[str, Any] = {
+    "inputs": [
+        {"name": "LEFT", "datatype": "INT32", "shape": [4], "data": [1, 2, 3, 4]},
+        {"name": "RIGHT", "datatype": "INT32", "shape": [4], "data": [10, 20, 30, 40]},
+    ]
+}
+BODY = json.dumps(GOOD).encode()
+
+
+@pytest.fixture
+async def stage(broker: Broker, tmp_path: Path) -> AsyncIterator[Stage]:
+    configs = add_sub(), {**one_input("TYPE_INT32", [-1]), "name": "large"}
+    async with Stage.open(broker.settings(), tmp_path, *configs) as stage:
+        yield stage
+
+
+def silent(sender: str, request: InferRequest, part: Part) -> None:
+    """A scheduler that never answers."""
+
+
+def output(body: bytes, name: str) -> list[int]:
+    rows = {row["name"]: row["data"] for row in json.loads(body)["outputs"]}
+    data: list[int] = rows[name]
+    return data
+
+
+async def test_a_json_request_is_answered_in_json(stage: Stage) -> None:
+    status, content_type, body = await stage.gateway.post(INFER, GOOD)
+    assert (status, content_type) == (200, "application/json")
+    assert (output(body, "SUM"), output(body, "DIFF")) == ([11, 22, 33, 44], [-9, -18, -27, -36])
+
+
+async def test_the_official_client_gets_its_tensors(stage: Stage) -> None:
+    def infer(**compression: str) -> list[int]:
+        with tritonclient.http.InferenceServerClient(f"127.0.0.1:{stage.gateway.port}") as client:
+            inputs = []
+            for name, values in (("LEFT", [1, 2, 3, 4]), ("RIGHT", [4, 3, 2, 1])):
+                tensor = tritonclient.http.InferInput(name, [4], "INT32")
+                tensor.set_data_from_numpy(np.array(values, np.int32))
+                inputs.append(tensor)
+            result = client.infer("addsub", inputs, request_id="r1", **compression)
+            assert result.get_response()["id"] == "r1"
+            summed: list[int] = result.as_numpy("SUM").tolist()
+            return summed
+
+    assert await asyncio.to_thread(infer) == [5, 5, 5, 5]
+    zipped = {"request_compression_algorithm": "gzip", "response_compression_algorithm": "deflate"}
+    assert await asyncio.to_thread(infer, **zipped) == [5, 5, 5, 5]
+
+
+async def test_large_binary_tensors_come_back_whole(stage: Stage) -> None:
+    values = np.arange(1_000_000, dtype="<i4")
+
+    def double(sender: str, request: InferRequest, part: Part) -> None:
+        stage.scheduler.respond(sender, request, Y=np.frombuffer(part.payload, "<i4") * 2)
+
+    stage.scheduler.answer = double
+    headers = {"Inference-Header-Content-Length": "0"}
+    status, content_type, body = await stage.gateway.ask("POST", "/v2/models/large/infer", values.tobytes(), headers)
+    assert (status, content_type) == (200, "application/octet-stream")
+    assert body.endswith((values * 2).tobytes())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "content_type", "error"),
+    [
+        ("GET", "/v2/health/live", 200, "text/plain", None),
+        ("GET", "/v2/health/live?x=1", 200, "text/plain", None),
+        ("POST", "/v2/health/live", 405, "text/plain", "Method Not Allowed"),
+        ("GET", "/v2/health/live/", 404, "text/plain", "Not Found"),
+        ("GET", "/v2/models/nobody/ready", 400, "text/plain", "Model version not ready"),
+        ("GET", "/v2/models/addsub/versions/1/ready", 200, "text/plain", None),
+        ("POST", "/v2", 405, "application/json", "Method Not Allowed"),
+        ("GET", "/v2/", 404, "text/plain", "Not Found"),
+        ("GET", "//v2", 404, "text/plain", "Not Found"),
+        ("GET", "/v2/models", 404, "text/plain", "Not Found"),
+        ("GET", "/v2/models/addsub/versions/one", 404, "text/plain", "Not Found"),
+        (
+            "GET",
+            "/v2/models/add%73ub",
+            404,
+            "application/json",
+            "Request for unknown model: 'add%73ub' is not found",
+        ),
+        (
+            "POST",
+            "/v2/models/addsub%2Fversions%2F1/infer",
+            404,
+            "text/plain",
+            "Request for unknown model: 'addsub%2Fversions%2F1' is not found",
+        ),
+        ("POST", "/v2/models/addsub/infer/", 404, "text/plain", "Not Found"),
+        ("POST", "/v2/models/../models/addsub/infer", 404, "text/plain", "Not Found"),
+        ("OPTIONS", INFER, 405, "text/plain", "Method Not Allowed"),
+        (
+            "POST",
+            "/v2/models/addsub/versions/8/infer",
+            404,
+            "text/plain",
+            "Request for unknown model: 'addsub' version 8 is not found",
+        ),
+        (
+            "POST",
+            "/v2/repository/models/addsub/load",
+            503,
+            "application/json",
+            "explicit model load / unload is not allowed if polling is enabled",
+        ),
+        ("GET", "/v2/logging", 501, "application/json", "changing and reading log settings is not available"),
+        ("GET", "/v2/models/nobody/stats", 400, "application/json", "requested model 'nobody' is not available"),
+    ],
+)
+async def test_paths_and_methods_are_answered_as_triton_does(
+    stage: Stage, method: str, path: str, status: int, content_type: str, error: str | None
+) -> None:
+    got = await stage.gateway.ask(method, path)
+    assert got[:2] == (status, content_type)
+    if error is None:
+        assert got[2] == b""
+    else:
+        assert json.loads(got[2])["error"].startswith(error)
+
+
+async def test_models_are_described(stage: Stage) -> None:
+    _, _, metadata = await stage.gateway.get("/v2/models/addsub")
+    assert json.loads(metadata)["inputs"][0] == {"name": "LEFT", "datatype": "INT32", "shape": [4]}
+    _, _, config = await stage.gateway.get("/v2/models/addsub/config")
+    assert json.loads(config) == add_sub()
+    _, _, server = await stage.gateway.get("/v2")
+    assert json.loads(server)["name"] == "triton"
+    _, _, index = await stage.gateway.post("/v2/repository/index", {"ready": True})
+    assert json.loads(index)[0] == {"name": "addsub", "version": "1", "state": "READY"}
+
+
+async def test_errors_before_the_execution_are_json_and_those_of_the_execution_plain(stage: Stage) -> None:
+    status, content_type, _ = await stage.gateway.post(INFER, {"inputs": GOOD["inputs"][:1]})
+    assert (status, content_type) == (400, "application/json")
+
+    def refuse(sender: str, request: InferRequest, part: Part) -> None:
+        error = (int(Code.INTERNAL), "not a number")
+        stage.scheduler.bus.send(
+            sender, InferResponse(V1, request.counter, 0, True, True, error, (), {}, NO_TIMINGS)
+        )
+
+    stage.scheduler.answer = refuse
+    assert await stage.gateway.post(INFER, GOOD) == (500, "text/plain", b'{"error":"not a number"}')
+
+
+async def test_a_connection_goes_on_after_an_error(stage: Stage) -> None:
+    def exchange() -> list[bytes]:
+        with socket.create_connection(("127.0.0.1", stage.gateway.port)) as connection:
+            lines = []
+            for body in (b"{", BODY):
+                connection.sendall(b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (INFER.encode(), len(body)) + body)
+                lines.append(connection.recv(65536).split(b"\r\n")[0])
+            return lines
+
+    assert await asyncio.to_thread(exchange) == [b"HTTP/1.1 500 Internal Server Error", b"HTTP/1.1 200 OK"]
+
+
+async def test_statistics_count_every_answer(stage: Stage) -> None:
+    for _ in range(3):
+        await stage.gateway.post(INFER, GOOD)
+    _, _, body = await stage.gateway.get("/v2/models/addsub/stats")
+    (entry_,) = json.loads(body)["model_stats"]
+    inference = entry_["inference_stats"]
+    assert (inference["success"]["count"], inference["fail"]["count"]) == (3, 0)
+    assert inference["queue"] == {"count": 3, "ns": 3_000}
+    assert inference["compute_infer"] == {"count": 3, "ns": 60}
+
+
+async def test_a_client_that_leaves_cancels_its_request(stage: Stage) -> None:
+    stage.scheduler.answer = silent
+
+    def leave_early() -> None:
+        with socket.create_connection(("127.0.0.1", stage.gateway.port)) as connection:
+            connection.sendall(b"POST %s HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % (INFER.encode(), len(BODY)) + BODY)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 0, 0))
+
+    await asyncio.to_thread(leave_early)
+    await stage.scheduler.until(lambda: stage.scheduler.cancelled == [stage.scheduler.requests[0].counter])
+
+
+async def test_a_deadline_travels_with_the_request_and_ends_it(stage: Stage) -> None:
+    stage.scheduler.answer = silent
+    status, _, body = await stage.gateway.ask("POST", INFER, BODY, {"Request-Timeout-Ms": "200"})
+    assert status == 503
+    assert b"deadline of 200 ms passed" in body
+    remaining_us = stage.scheduler.requests[0].deadline_us
+    assert remaining_us is not None
+    assert 0 < remaining_us <= 200_000
+
+
+async def test_a_body_larger_than_may_be_in_flight_is_refused_before_it_is_read(stage: Stage) -> None:
+    status, _, body = await stage.gateway.ask("POST", INFER, None, {"Content-Length": str(300 * 1024 * 1024)})
+    assert status == 429
+    assert b"gateway is overloaded" in body
+
+
+async def test_a_new_owner_gets_what_the_old_one_did_not_answer(stage: Stage, broker: Broker) -> None:
+    stage.scheduler.answer = silent
+    asking = asyncio.create_task(stage.gateway.post(INFER, GOOD))
+    await stage.scheduler.until(lambda: len(stage.scheduler.requests) == 1)
+    successor = await Scheduler.start(broker.settings(), epoch=8)
+    await successor.until(lambda: len(successor.asked) == 1)
+    unknown = successor.asked[0]
+    (gateway,) = successor.bus.peers
+    successor.bus.send(gateway, ReconcileReply(V1, 8, unknown, ()))
+    status, _, body = await asking
+    assert (status, output(body, "SUM")) == (200, [11, 22, 33, 44])
+    assert [request.attempt for request in successor.requests] == [2]
+    await successor.bus.close()
+
+
+async def test_a_request_that_came_to_a_former_owner_is_sent_to_the_new_one(stage: Stage, broker: Broker) -> None:
+    def refuse(sender: str, request: InferRequest, part: Part) -> None:
+        stage.scheduler.bus.send(sender, NotOwner(V1, (request.counter,)))
+
+    stage.scheduler.answer = refuse
+    successor = await Scheduler.start(broker.settings(), epoch=8)
+    status, _, body = await stage.gateway.post(INFER, GOOD)
+    assert (status, output(body, "SUM")) == (200, [11, 22, 33, 44])
+    assert len(successor.requests) == 1
+    await successor.bus.close()
+
+
+async def test_a_stale_request_is_checked_against_the_live_generation_and_sent_again(stage: Stage) -> None:
+    def refuse_once(sender: str, request: InferRequest, part: Part) -> None:
+        stage.scheduler.answer = stage.scheduler.add_and_subtract
+        stage.scheduler.bus.send(sender, Stale(V1, (request.counter,)))
+
+    stage.scheduler.answer = refuse_once
+    status, _, _ = await stage.gateway.post(INFER, GOOD)
+    assert status == 200
+    assert len(stage.scheduler.requests) == 2
+
+
+async def test_a_model_that_is_taken_away_is_unknown_at_once(stage: Stage) -> None:
+    await stage.desired.delete("addsub")
+    status, _, body = await stage.gateway.post(INFER, GOOD)
+    assert (status, json.loads(body)) == (404, {"error": "Request for unknown model: 'addsub' is not found"})
+
+
+async def test_a_model_whose_new_generation_is_not_loaded_makes_the_server_unready(stage: Stage) -> None:
+    await stage.desired.put("addsub", encode(entry(add_sub(), 1, generation="g2")))
+    async with asyncio.timeout(5):
+        while (await stage.gateway.get("/v2/health/ready"))[0] != 400:
+            await asyncio.sleep(0.02)
+    assert (await stage.gateway.get("/v2/health/live"))[0] == 200
+
+
+@pytest.mark.slow
+async def test_a_broker_that_is_away_makes_the_gateway_unready_and_refuse_until_it_is_back(
+    stage: Stage, broker: Broker
+) -> None:
+    broker.kill()
+    async with asyncio.timeout(5):
+        while (await stage.gateway.get("/v2/health/ready"))[0] != 400:
+            await asyncio.sleep(0.02)
+    await asyncio.sleep(1.2)
+    status, _, body = await stage.gateway.post(INFER, GOOD)
+    assert status == 503
+    assert b"the message broker cannot be reached" in body
+    broker.start()
+    await stage.gateway.started()
+    assert (await stage.gateway.post(INFER, GOOD))[0] == 200
+
+
+@pytest.mark.slow
+async def test_requests_in_flight_survive_a_restart_of_the_broker(stage: Stage, broker: Broker) -> None:
+    stage.scheduler.answer = silent
+    asking = asyncio.create_task(stage.gateway.post(INFER, GOOD))
+    await stage.scheduler.until(lambda: len(stage.scheduler.requests) == 1)
+    broker.kill()
+    broker.start()
+    stage.scheduler.answer = stage.scheduler.add_and_subtract
+    await stage.scheduler.until(lambda: len(stage.scheduler.asked) >= 1)
+    (gateway,) = stage.scheduler.bus.peers
+    stage.scheduler.bus.send(gateway, ReconcileReply(V1, 7, stage.scheduler.asked[-1], ()))
+    status, _, body = await asking
+    assert (status, output(body, "SUM")) == (200, [11, 22, 33, 44])
+
+
+async def test_the_first_signal_lets_requests_finish_and_ends_with_zero(stage: Stage) -> None:
+    answers: list[tuple[str, InferRequest, Part]] = []
+
+    def later(sender: str, request: InferRequest, part: Part) -> None:
+        answers.append((sender, request, part))
+
+    stage.scheduler.answer = later
+    asking = asyncio.create_task(stage.gateway.post(INFER, GOOD))
+    await stage.scheduler.until(lambda: bool(answers))
+    stage.gateway.process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(5):
+        while (await stage.gateway.get("/v2/health/ready"))[0] != 503:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    stage.scheduler.add_and_subtract(*answers[0])
+    assert (await asking)[0] == 200
+    assert await stage.gateway.ended() == 0
+
+
+async def test_a_port_in_use_ends_the_process_with_a_text_for_people(stage: Stage, broker: Broker, tmp_path: Path) -> None:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    second = GatewayProcess(broker.settings(), folder, f"--http-port={stage.gateway.port}")
+    assert await second.ended() == 3
+    assert f"Socket '127.0.0.1:{stage.gateway.port}' already in use" in second.log

@@ -1,0 +1,211 @@
+"""A gateway process with everything around it scripted: agent, repository and schedulers are peers of the test itself.
+
+Blocking HTTP clients have to run in a thread (`asyncio.to_thread`), so that the peers can go on answering.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gateway_models import entry, instance
+from shoal.bus import Bus, BusSettings, HeartbeatBody, Part, View
+from shoal.core.desired import RepositoryStatus, encode
+from shoal.core.messages import (
+    V1,
+    Cancel,
+    InferRequest,
+    InferResponse,
+    Reconcile,
+    StatisticsQuery,
+    StatisticsReply,
+    Timings,
+)
+from shoal.core.tensors import Tensor, pack_inline, resolve
+from shoal.runtime.settings import to_environment
+
+TIMINGS = Timings(1_000, 10, 20, 30)
+START_TIMEOUT_S = 20.0
+
+
+class Scheduler:
+    """A scheduler peer that owns the models from the start; `answer` is what it does with a request."""
+
+    def __init__(self, bus: Bus, epoch: int) -> None:
+        self.bus = bus
+        self.epoch = epoch
+        self.requests: list[InferRequest] = []
+        self.cancelled: list[int] = []
+        self.asked: list[tuple[int, ...]] = []
+        self.answer: Callable[[str, InferRequest, Part], None] = self.add_and_subtract
+        self._changed = asyncio.Event()
+
+    @classmethod
+    async def start(cls, settings: BusSettings, epoch: int) -> Scheduler:
+        bus = await Bus.connect(settings, role="scheduler", listen_to=("gateway",))
+        scheduler = cls(bus, epoch)
+        bus.body = lambda: HeartbeatBody(owned={"models": scheduler.epoch})
+        bus.on(InferRequest, scheduler._on_request)
+        bus.on(Cancel, scheduler._on_cancel)
+        bus.on(Reconcile, scheduler._on_reconcile)
+        bus.on(StatisticsQuery, scheduler._on_statistics_query)
+        await bus.start()
+        return scheduler
+
+    def add_and_subtract(self, sender: str, request: InferRequest, part: Part) -> None:
+        left, right = (
+            np.frombuffer(resolve(header, part.payload).data, "<i4").reshape(header.shape)
+            for header in sorted(request.inputs)
+        )
+        self.respond(sender, request, SUM=left + right, DIFF=left - right)
+
+    def respond(self, sender: str, request: InferRequest, **outputs: np.ndarray[Any, np.dtype[np.int32]]) -> None:
+        wanted = request.outputs or tuple(outputs)
+        tensors = [
+            Tensor(name, "INT32", value.shape, value.tobytes()) for name, value in outputs.items() if name in wanted
+        ]
+        headers, buffers = pack_inline(tensors)
+        self.bus.send(sender, InferResponse(V1, request.counter, 0, True, True, None, headers, {}, TIMINGS), buffers)
+
+    async def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
+        """Wait for something that a message brings about."""
+        async with asyncio.timeout(within_s):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _on_request(self, sender: str, request: InferRequest, part: Part) -> None:
+        self.requests.append(request)
+        self.answer(sender, request, part)
+        self._changed.set()
+
+    def _on_cancel(self, sender: str, cancel: Cancel, part: Part) -> None:
+        self.cancelled += cancel.counters
+        self._changed.set()
+
+    def _on_reconcile(self, sender: str, reconcile: Reconcile, part: Part) -> None:
+        self.asked.append(reconcile.counters)
+        self._changed.set()
+
+    def _on_statistics_query(self, sender: str, query: StatisticsQuery, part: Part) -> None:
+        self.bus.send(sender, StatisticsReply(V1, query.query_id, {}))
+
+
+class GatewayProcess:
+    """`python -m shoal.gateway --protocol http` on a free port of 127.0.0.1."""
+
+    def __init__(self, settings: BusSettings, folder: Path, *flags: str) -> None:
+        self._log = folder / "gateway.log"
+        self._port: int | None = None
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "shoal.gateway", "--protocol=http", "--http-address=127.0.0.1"),
+                    *("--http-port=0", *flags),
+                ],
+                env={**os.environ, **to_environment(settings)},
+                stderr=log,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def port(self) -> int:
+        if self._port is None:
+            found = re.search(r'"http listening".*"port": (\d+)', self.log)
+            assert found is not None, self.log
+            self._port = int(found[1])
+        return self._port
+
+    async def started(self) -> None:
+        """Wait until it listens and is ready."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while "http listening" not in self.log:
+                assert self.process.poll() is None, self.log
+                await asyncio.sleep(0.02)
+            while (await self.get("/v2/health/ready"))[0] != 200:
+                await asyncio.sleep(0.02)
+
+    async def get(self, path: str) -> tuple[int, str, bytes]:
+        return await self.ask("GET", path)
+
+    async def post(self, path: str, document: Any = None) -> tuple[int, str, bytes]:
+        return await self.ask("POST", path, None if document is None else json.dumps(document).encode())
+
+    async def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str, bytes]:
+        """Status, content type and body of one exchange on a connection of its own."""
+        return await asyncio.to_thread(self._ask, method, path, body, headers or {})
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[int, str, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.putrequest(method, path, skip_accept_encoding=True)
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return response.status, response.getheader("content-type", ""), response.read()
+        finally:
+            connection.close()
+
+    async def ended(self) -> int:
+        """Wait for its end; the exit code."""
+        return await asyncio.to_thread(self.process.wait, START_TIMEOUT_S)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+class Stage:
+    """A ready gateway, the scheduler that it sends to, and the agent and repository that it believes."""
+
+    def __init__(self, gateway: GatewayProcess, scheduler: Scheduler, agent: Bus, desired: View) -> None:
+        self.gateway = gateway
+        self.scheduler = scheduler
+        self.agent = agent
+        self.desired = desired
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, settings: BusSettings, folder: Path, *configs: dict[str, Any]) -> AsyncIterator[Stage]:
+        """Models with these configurations, all of version 1 and ready."""
+        agent = await Bus.connect(settings, role="agent", listen_to=())
+        instances = tuple(instance(config["name"], 1) for config in configs)
+        agent.body = lambda: HeartbeatBody(instances=instances)
+        await agent.start()
+        desired = await View.open(agent, "desired")
+        repository = await View.open(agent, "repository")
+        for config in configs:
+            await desired.put(config["name"], encode(entry(config, 1)))
+        names = tuple(config["name"] for config in configs)
+        await repository.put("status", encode(RepositoryStatus(1, True, names, "")))
+        scheduler = await Scheduler.start(settings, epoch=7)
+        gateway = GatewayProcess(settings, folder)
+        try:
+            await gateway.started()
+            yield cls(gateway, scheduler, agent, desired)
+        finally:
+            gateway.kill()
+            await desired.close()
+            await repository.close()
+            await scheduler.bus.close()
+            await agent.close()

@@ -1,0 +1,80 @@
+"""Requests as an executor gets them, for tests of what it does with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from shoal.core import messages
+from shoal.core.messages import V1, Batch, BatchItem, InferRequest
+from shoal.core.tensors import Tensor, pack_inline
+from shoal.workers.backend import Request
+from shoal.workers.executor.item import Item, decode_items
+
+
+def tensor(name: str, rows: Sequence[Sequence[float]]) -> Tensor:
+    """An FP32 tensor of these rows."""
+    array = np.array(rows, np.float32)
+    return Tensor(name, "FP32", array.shape, array.tobytes())
+
+
+def backend_request(*inputs: Tensor, **fields: Any) -> Request:
+    """What a backend is given; `batch_size` is that of the first input unless said otherwise."""
+    values: dict[str, Any] = {
+        "request_id": "",
+        "correlation_id": 0,
+        "flags": 0,
+        "priority": 0,
+        "timeout_us": 0,
+        "batch_size": inputs[0].shape[0] if inputs and inputs[0].shape else 0,
+        "inputs": inputs,
+        "outputs": (),
+        "parameters": {},
+        "traceparent": "",
+        "is_cancelled": lambda: False,
+    }
+    return Request(**(values | fields))
+
+
+def infer_request(*inputs: Tensor, **fields: Any) -> tuple[InferRequest, bytes]:
+    """A request as it travels, and its payload."""
+    headers, buffers = pack_inline(inputs)
+    request = InferRequest(
+        schema=V1,
+        counter=1,
+        submitter="gateway-1",
+        model="m",
+        version=1,
+        generation="g1",
+        request_id="",
+        correlation_id=0,
+        flags=0,
+        priority=0,
+        timeout_us=0,
+        deadline_us=None,
+        batch_size=inputs[0].shape[0] if inputs else 1,
+        inputs=headers,
+        outputs=(),
+        parameters={},
+        traceparent="",
+        attempt=0,
+    )
+    return request._replace(**fields), b"".join(buffers)
+
+
+def batch_of(*requests: tuple[InferRequest, bytes], queue_us: int = 0, **fields: Any) -> tuple[Batch, memoryview]:
+    """A batch of these requests, and its payload."""
+    items: list[BatchItem] = []
+    payload: list[bytes] = []
+    for request, body in requests:
+        header = messages.encode(request)
+        items.append(BatchItem(len(header), len(body), queue_us))
+        payload += [header, body]
+    batch = Batch(V1, 1, 1, 0, "full", tuple(items))
+    return batch._replace(**fields), memoryview(b"".join(payload))
+
+
+def items_of(*requests: tuple[InferRequest, bytes], queue_us: int = 0, now_ns: int = 0) -> list[Item]:
+    return decode_items(*batch_of(*requests, queue_us=queue_us), now_ns=now_ns)

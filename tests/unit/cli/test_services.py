@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from shoal.bus import BusSettings, EmbeddedBroker
+from shoal.cli.command_line import parse
+from shoal.cli.option_table import OPTIONS
+from shoal.cli.serve_options import ServeOptions, resolve
+from shoal.cli.services import broker_command, service_commands, service_environment
+
+SECRET = BusSettings(url="nats://127.0.0.1:1", token="s3cr3t")
+BROKER = EmbeddedBroker(("nats-server", "-c", "f"), SECRET)
+
+
+def options(tmp_path: Path, *argv: str) -> ServeOptions:
+    return resolve(parse([f"--model-repository={tmp_path}", *argv], OPTIONS), {})
+
+
+def test_who_lets_requests_in_is_drained_first_and_the_broker_last(tmp_path: Path) -> None:
+    supervised = [broker_command(BROKER, tmp_path), *service_commands(options(tmp_path), {})]
+    order = [command.name for command in sorted(supervised, key=lambda command: command.stage)]
+    assert order == ["HTTP gateway", "gRPC gateway", "repository", "scheduler", "agent", "broker"]
+
+
+def test_a_protocol_that_is_not_allowed_has_no_gateway(tmp_path: Path) -> None:
+    names = {command.name for command in service_commands(options(tmp_path, "--allow-grpc=false"), {})}
+    assert names == {"repository", "scheduler", "agent", "HTTP gateway"}
+
+
+def test_secrets_travel_in_the_environment_only(tmp_path: Path) -> None:
+    chosen = options(tmp_path)
+    environment = service_environment(chosen, SECRET, tmp_path)
+    assert environment["SHOAL_NATS_TOKEN"] == "s3cr3t"
+    for command in [broker_command(BROKER, tmp_path), *service_commands(chosen, environment)]:
+        assert "s3cr3t" not in " ".join(command.argv)
+        assert "s3cr3t" not in repr(command)
+
+
+def test_every_service_logs_as_asked_for(tmp_path: Path) -> None:
+    chosen = options(tmp_path, "--log-verbose=1", "--log-file=server.log")
+    environment = service_environment(chosen, SECRET, tmp_path)
+    assert (environment["SHOAL_LOG_LEVEL"], environment["SHOAL_LOG_FILE"]) == ("DEBUG", "server.log")
+
+
+def test_temporary_files_of_services_go_to_the_private_folder(tmp_path: Path) -> None:
+    assert service_environment(options(tmp_path), SECRET, tmp_path)["TMPDIR"] == str(tmp_path)
+
+
+def test_a_foreign_program_is_launched_so_that_it_dies_with_the_supervisor(tmp_path: Path) -> None:
+    command = broker_command(BROKER, tmp_path)
+    assert list(command.argv[1:]) == ["-m", "shoal.runtime.launch", "--", "nats-server", "-c", "f"]
+
+
+def test_options_for_connections_reach_the_grpc_gateway_alone(tmp_path: Path) -> None:
+    flag = "--grpc-keepalive-time=5000"
+    takers = {command.name for command in service_commands(options(tmp_path, flag), {}) if flag in command.argv}
+    assert takers == {"gRPC gateway"}

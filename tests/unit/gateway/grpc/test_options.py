@@ -1,0 +1,51 @@
+"""The endpoint's options."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from shoal.gateway.grpc.options import GrpcOptions, add_grpc_options, grpc_options
+
+
+def parse(*arguments: str) -> GrpcOptions:
+    parser = argparse.ArgumentParser()
+    add_grpc_options(parser)
+    return grpc_options(parser.parse_args(arguments))
+
+
+def test_defaults_are_tritonservers() -> None:
+    assert parse() == GrpcOptions()
+
+
+def test_options_are_read_in_tritonservers_spelling() -> None:
+    given = parse(
+        "--grpc-address=127.0.0.1",
+        "--grpc-port=9",
+        "--grpc-transport=grpcio",
+        "--reuse-grpc-port=true",
+        "--grpc-keepalive-time=1000",
+        "--grpc-max-connection-age=5",
+    )
+    assert given == GrpcOptions(
+        address="127.0.0.1",
+        port=9,
+        transport="grpcio",
+        reuse_port=True,
+        keepalive_time_ms=1000,
+        max_connection_age_ms=5,
+    )
+
+
+def test_the_exit_timeout_is_the_process_s_own() -> None:
+    parser = argparse.ArgumentParser()
+    add_grpc_options(parser)
+    parser.add_argument("--exit-timeout-secs", type=int)
+    assert grpc_options(parser.parse_args(["--exit-timeout-secs=7"])).exit_timeout_s == 7
+
+
+def test_a_boolean_is_true_or_false(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse("--reuse-grpc-port=maybe")
+    assert "'maybe' is neither true nor false" in capsys.readouterr().err
