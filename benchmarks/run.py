@@ -1,4 +1,4 @@
-"""Throughput and latency of the example models over HTTP, on a server that is started for the purpose.
+"""Throughput, latency and CPU per request of the example models over HTTP, on a server started for the purpose.
 
     python benchmarks/run.py [--seconds 5] [--concurrency 1 8 64] [--json] [--address host:port]
 
@@ -19,11 +19,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from loader import Figures, Load, run
+from process_cpu import cpu_seconds
 
 MODELS = Path(__file__).parent.parent / "examples" / "models"
 START_LIMIT_S = 120.0
+#: Processes whose CPU time per request is shown, in microseconds.
+ROLES = ("http", "scheduler", "executor", "broker")
 
 
 def payloads() -> dict[str, bytes]:
@@ -41,8 +45,8 @@ def _body(inputs: dict[str, list[float]]) -> bytes:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[tuple[str, int]]:
-    """A server of the example models on free ports; yields the address of its HTTP endpoint."""
+def server() -> Iterator[tuple[str, int, int]]:
+    """A server of the example models on free ports; yields its HTTP address and port, and its process id."""
     http_port, grpc_port = _free_port(), _free_port()
     argv = ["serve", f"--model-repository={MODELS}", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1"]
     process = subprocess.Popen(
@@ -51,7 +55,7 @@ def server() -> Iterator[tuple[str, int]]:
     )
     try:
         _wait_until_ready(process, http_port)
-        yield "127.0.0.1", http_port
+        yield "127.0.0.1", http_port, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -74,13 +78,31 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
     sys.exit("the server did not become ready")
 
 
-def measure(host: str, port: int, concurrencies: list[int], seconds: float) -> Iterator[tuple[str, int, Figures]]:
+class Measurement(NamedTuple):
+    """One row. `cpu_us`: CPU microseconds per request by role; empty for a server that this did not start."""
+
+    model: str
+    concurrency: int
+    figures: Figures
+    cpu_us: dict[str, float]
+
+
+def measure(host: str, port: int, pid: int | None, concurrencies: list[int], seconds: float) -> Iterator[Measurement]:
     """Each model at each concurrency, after a short warm-up."""
     for model, body in payloads().items():
         load = Load(host, port, f"/v2/models/{model}/infer", body, 8, 0.5)
         run(load)
         for concurrency in concurrencies:
-            yield model, concurrency, run(load._replace(concurrency=concurrency, seconds=seconds))
+            before = cpu_seconds(pid) if pid else None
+            figures = run(load._replace(concurrency=concurrency, seconds=seconds))
+            yield Measurement(model, concurrency, figures, _cpu_us(pid, before, figures.per_second * seconds))
+
+
+def _cpu_us(pid: int | None, before: dict[str, float] | None, requests: float) -> dict[str, float]:
+    if pid is None or before is None or not requests:
+        return {}
+    after = cpu_seconds(pid)
+    return {role: round((after[role] - before[role]) * 1e6 / requests, 1) for role in ROLES}
 
 
 def main() -> int:
@@ -93,23 +115,27 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         if arguments.address:
             host, _, port_text = arguments.address.rpartition(":")
-            port = int(port_text)
+            port, pid = int(port_text), None
         else:
-            host, port = stack.enter_context(server())
+            host, port, pid = stack.enter_context(server())
         if not arguments.json:
-            print(f"{'MODEL':<12}{'CONCURRENCY':>12}{'INFER/s':>12}{'P50 ms':>10}{'P99 ms':>10}{'FAILED':>8}")
+            roles = "".join(f"{role:>12}" for role in ROLES)
+            print(f"{'':<62}{'CPU us per request':>48}")
+            print(f"{'MODEL':<12}{'CONCURRENCY':>12}{'INFER/s':>12}{'P50 ms':>10}{'P99 ms':>10}{'FAILED':>8}{roles}")
         failed = 0
-        for model, concurrency, figures in measure(host, port, arguments.concurrency, arguments.seconds):
-            failed += figures.failed
-            print(_line(model, concurrency, figures, arguments.json), flush=True)
+        for row in measure(host, port, pid, arguments.concurrency, arguments.seconds):
+            failed += row.figures.failed
+            print(_line(row, arguments.json), flush=True)
     return 1 if failed else 0
 
 
-def _line(model: str, concurrency: int, figures: Figures, as_json: bool) -> str:
+def _line(row: Measurement, as_json: bool) -> str:
     if as_json:
-        return json.dumps({"model": model, "concurrency": concurrency, **figures._asdict()})
-    rate, p50, p99, failed = figures
-    return f"{model:<12}{concurrency:>12}{rate:>12.0f}{p50:>10.2f}{p99:>10.2f}{failed:>8}"
+        fields = {"model": row.model, "concurrency": row.concurrency, "cpu_us": row.cpu_us}
+        return json.dumps({**fields, **row.figures._asdict()})
+    rate, p50, p99, failed = row.figures
+    cpu = "".join(f"{row.cpu_us.get(role, float('nan')):>12.0f}" for role in ROLES)
+    return f"{row.model:<12}{row.concurrency:>12}{rate:>12.0f}{p50:>10.2f}{p99:>10.2f}{failed:>8}{cpu}"
 
 
 if __name__ == "__main__":
