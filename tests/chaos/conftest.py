@@ -27,7 +27,9 @@ def server(broker: Broker) -> Iterator[Server]:
     """`shoal serve` on that broker with the example models, started."""
     settings = broker.settings()
     environment = to_environment(settings)
-    with tempfile.TemporaryDirectory() as folder:
-        with Server(Path(folder), f"--nats-url={settings.url}", environment=environment) as server:
-            server.wait_until_started()
-            yield server
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(Path(folder), f"--nats-url={settings.url}", environment=environment) as server,
+    ):
+        server.wait_until_started()
+        yield server

@@ -28,6 +28,7 @@ from shoal.core.messages import (
     InferRequest,
     InferResponse,
     Reconcile,
+    ReconcileReply,
     StatisticsQuery,
     StatisticsReply,
     Timings,
@@ -40,7 +41,10 @@ START_TIMEOUT_S = 20.0
 
 
 class Scheduler:
-    """A scheduler peer that owns the models from the start; `answer` is what it does with a request."""
+    """A scheduler peer that owns the models from the start; `answer` is what it does with a request.
+
+    It knows what is in `requests`, and says so when it is asked: what is removed from there is unknown to it.
+    """
 
     def __init__(self, bus: Bus, epoch: int) -> None:
         self.bus = bus
@@ -52,7 +56,8 @@ class Scheduler:
         self._changed = asyncio.Event()
 
     @classmethod
-    async def start(cls, settings: BusSettings, epoch: int) -> Scheduler:
+    @asynccontextmanager
+    async def start(cls, settings: BusSettings, epoch: int) -> AsyncIterator[Scheduler]:
         bus = await Bus.connect(settings, role="scheduler", listen_to=("gateway",))
         scheduler = cls(bus, epoch)
         bus.body = lambda: HeartbeatBody(owned={"models": scheduler.epoch})
@@ -61,7 +66,10 @@ class Scheduler:
         bus.on(Reconcile, scheduler._on_reconcile)
         bus.on(StatisticsQuery, scheduler._on_statistics_query)
         await bus.start()
-        return scheduler
+        try:
+            yield scheduler
+        finally:
+            await bus.close()
 
     def add_and_subtract(self, sender: str, request: InferRequest, part: Part) -> None:
         left, right = (
@@ -96,6 +104,9 @@ class Scheduler:
 
     def _on_reconcile(self, sender: str, reconcile: Reconcile, part: Part) -> None:
         self.asked.append(reconcile.counters)
+        known = {request.counter for request in self.requests}
+        unknown = tuple(counter for counter in reconcile.counters if counter not in known)
+        self.bus.send(sender, ReconcileReply(V1, self.epoch, unknown, ()))
         self._changed.set()
 
     def _on_statistics_query(self, sender: str, query: StatisticsQuery, part: Part) -> None:
@@ -132,12 +143,20 @@ class GatewayProcess:
 
     async def started(self) -> None:
         """Wait until it listens and is ready."""
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while "http listening" not in self.log:
-                assert self.process.poll() is None, self.log
-                await asyncio.sleep(0.02)
-            while (await self.get("/v2/health/ready"))[0] != 200:
-                await asyncio.sleep(0.02)
+        for _ in range(int(START_TIMEOUT_S / 0.02)):
+            if "http listening" in self.log:
+                break
+            assert self.process.poll() is None, self.log
+            await asyncio.sleep(0.02)
+        await self.ready_is(200)
+
+    async def ready_is(self, status: int) -> None:
+        """Wait until the server's readiness probe gives this status."""
+        for _ in range(int(START_TIMEOUT_S / 0.02)):
+            if (await self.get("/v2/health/ready"))[0] == status:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"readiness never became {status}: {self.log}")
 
     async def get(self, path: str) -> tuple[int, str, bytes]:
         return await self.ask("GET", path)
@@ -186,26 +205,29 @@ class Stage:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, settings: BusSettings, folder: Path, *configs: dict[str, Any]) -> AsyncIterator[Stage]:
-        """Models with these configurations, all of version 1 and ready."""
+    async def open(
+        cls, settings: BusSettings, folder: Path, *configs: dict[str, Any], announced: tuple[str, ...] = ()
+    ) -> AsyncIterator[Stage]:
+        """Models with these configurations, all of version 1 and ready; `announced` have ready instances only."""
         agent = await Bus.connect(settings, role="agent", listen_to=())
-        instances = tuple(instance(config["name"], 1) for config in configs)
+        names = tuple(config["name"] for config in configs)
+        instances = tuple(instance(name, 1) for name in names + announced)
         agent.body = lambda: HeartbeatBody(instances=instances)
         await agent.start()
         desired = await View.open(agent, "desired")
         repository = await View.open(agent, "repository")
         for config in configs:
             await desired.put(config["name"], encode(entry(config, 1)))
-        names = tuple(config["name"] for config in configs)
         await repository.put("status", encode(RepositoryStatus(1, True, names, "")))
-        scheduler = await Scheduler.start(settings, epoch=7)
-        gateway = GatewayProcess(settings, folder)
+        gateway: GatewayProcess | None = None
         try:
-            await gateway.started()
-            yield cls(gateway, scheduler, agent, desired)
+            async with Scheduler.start(settings, epoch=7) as scheduler:
+                gateway = GatewayProcess(settings, folder)
+                await gateway.started()
+                yield cls(gateway, scheduler, agent, desired)
         finally:
-            gateway.kill()
+            if gateway is not None:
+                gateway.kill()
             await desired.close()
             await repository.close()
-            await scheduler.bus.close()
             await agent.close()

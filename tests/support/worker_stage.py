@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -87,11 +87,20 @@ class Answer(NamedTuple):
     raw: dict[str, bytes]
 
 
+class Breakable(Protocol):
+    """The broker, as far as a stage needs it."""
+
+    def settings(self) -> BusSettings: ...
+    def start(self, empty: bool = False) -> None: ...
+    def kill(self) -> None: ...
+
+
 class Stage:
     """Everything around one worker. Make it with `open`; `stack` ends what it started."""
 
-    def __init__(self, settings: BusSettings, directory: Path, stack: AsyncExitStack) -> None:
-        self._settings = settings
+    def __init__(self, broker: Breakable, directory: Path, stack: AsyncExitStack) -> None:
+        self.broker = broker
+        self._settings = broker.settings()
         self.directory = directory
         self._stack = stack
         self.epoch = 1_000
@@ -103,8 +112,8 @@ class Stage:
         self._counter = 0
 
     @classmethod
-    async def open(cls, settings: BusSettings, directory: Path, stack: AsyncExitStack) -> Stage:
-        stage = cls(settings, directory, stack)
+    async def open(cls, broker: Breakable, directory: Path, stack: AsyncExitStack) -> Stage:
+        stage = cls(broker, directory, stack)
         stage.scheduler = await stage.peer("scheduler", owned=lambda: {"models": stage.epoch})
         stage.submitter = await stage.peer("gateway")
         stage.view = await View.open(stage.scheduler.bus, "desired")
@@ -191,6 +200,7 @@ class Stage:
         self,
         instance: InstanceStatus,
         requests: Sequence[tuple[InferRequest, list[bytes]]],
+        *,
         scheduler: Peer | None = None,
         epoch: int | None = None,
         batch_id: int | None = None,

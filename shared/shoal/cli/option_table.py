@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from shoal.cli import options_resources as resources
 from shoal.cli import options_serving as serving
-from shoal.cli.option import POSITIVE, SECONDS, Kind, Option, Section, choice, later, works
+from shoal.cli.option import POSITIVE, SECONDS, Kind, Option, Section, choice, works
 from shoal.runtime.settings import BUS_OPTIONS
 
 TRITON_SECTIONS: tuple[Section, ...] = (
@@ -41,13 +41,7 @@ SHOAL_SECTION = Section(
             "what carries gRPC; auto: Envoy where it can run",
         ),
         works("worker-wait", SECONDS, 30.0, "seconds that a model waits for a worker with its backend"),
-        later(
-            "default-deadline",
-            POSITIVE,
-            None,
-            "milliseconds for a request that brings no deadline",
-            "requests that bring no deadline have none",
-        ),
+        works("default-deadline", POSITIVE, None, "milliseconds for a request that brings no deadline"),
     ),
 )
 

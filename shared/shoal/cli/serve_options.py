@@ -51,7 +51,7 @@ class ServeOptions:
 
     `http` and `grpc` None: not served. `broker` None: a broker of our own is started. `backend_config` holds the
     settings as they were given, `grpc_connection` the options for connections, spelled `--name=value`. `log_file` None:
-    standard error. `exit_timeout_s` bounds the whole drain.
+    standard error. `exit_timeout_s` bounds the whole drain; `default_deadline_ms` None: no deadline.
     """
 
     server_id: str
@@ -69,6 +69,7 @@ class ServeOptions:
     grpc: Endpoint | None
     grpc_transport: str
     grpc_connection: tuple[str, ...]
+    default_deadline_ms: int | None
     log_level: str
     log_file: Path | None
     broker: BusSettings | None
@@ -102,6 +103,7 @@ def resolve(given: Given, environment: Mapping[str, str]) -> ServeOptions:
         grpc=_endpoint(given, "grpc"),
         grpc_transport=given.text("grpc-transport"),
         grpc_connection=tuple(f"--{name}={given.text(name)}" for name in GRPC_CONNECTION if given.is_given(name)),
+        default_deadline_ms=given.number("default-deadline") if given.is_given("default-deadline") else None,
         log_level=_log_level(given),
         log_file=Path(log_file) if log_file else None,
         broker=broker,

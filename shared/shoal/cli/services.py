@@ -101,4 +101,5 @@ def _answers(options: ServeOptions) -> list[str]:
         f"--id={options.server_id}",
         f"--strict-readiness={str(options.strict_readiness).lower()}",
         f"--exit-timeout-secs={max(1, options.exit_timeout_s)}",
+        *([] if options.default_deadline_ms is None else [f"--default-deadline={options.default_deadline_ms}"]),
     ]

@@ -19,4 +19,4 @@ if TYPE_CHECKING:
 async def stage(broker: Broker, tmp_path: Path) -> AsyncIterator[Stage]:
     """Scheduler and submitter on the bus; the worker is the test's to start."""
     async with AsyncExitStack() as stack:
-        yield await Stage.open(broker.settings(), tmp_path, stack)
+        yield await Stage.open(broker, tmp_path, stack)

@@ -6,6 +6,7 @@ A backend's module imports its framework lazily, inside methods: the module itse
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,13 @@ class Execution(NamedTuple):
     output_start_ns: int
 
 
+def load_backend(entry_point: str) -> type[Backend]:
+    """The class behind `module:class`, as an entry point spells it. Raises what importing raises."""
+    module, _, name = entry_point.partition(":")
+    backend: type[Backend] = getattr(importlib.import_module(module), name)
+    return backend
+
+
 class Backend(ABC):
     """One object per instance. All methods of one object are called from one thread."""
 
@@ -83,6 +91,15 @@ class Backend(ABC):
 
     #: Instances that a KIND_CPU group has when its `count` is not given.
     default_cpu_count: ClassVar[int] = 1
+
+    #: Top-level modules of the framework; a worker that cannot find one of them does not offer the backend.
+    requires: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def is_complete(cls, source: ModelSource) -> bool:
+        """Whether `signature` would leave this configuration as it is, so that no child has to be asked. Called by the
+        agent: it must not import the framework, nor run anything of the model's."""
+        return False
 
     @classmethod
     @abstractmethod

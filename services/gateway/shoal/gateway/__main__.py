@@ -1,0 +1,65 @@
+"""A gateway process: `python -m shoal.gateway --protocol http|grpc`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from shoal.bus import Bus
+from shoal.core.errors import InvalidArgument
+from shoal.gateway.options import LISTEN_TO, make_gateway, make_parser
+from shoal.runtime.lifecycle import Lifecycle
+from shoal.runtime.parent_death import die_with_parent
+from shoal.runtime.service import EXIT_ENVIRONMENT, EnvironmentTrouble, configure_logs, run_service
+from shoal.runtime.settings import add_bus_options, bus_settings
+
+
+def main() -> int:
+    """Run the process to its end; returns its exit code (see `run_service`). Does not return when the process becomes
+    the gRPC transport."""
+    parser = make_parser()
+    arguments, _ = parser.parse_known_args()
+    if arguments.protocol == "grpc":
+        try:
+            _launch_grpc()
+        except EnvironmentTrouble as trouble:
+            sys.stderr.write(f"{trouble}\n")
+            return EXIT_ENVIRONMENT
+    return run_service("gateway", parser, _serve, LISTEN_TO)
+
+
+def _launch_grpc() -> None:
+    """Become the transport, where it is a process of its own; returns where gRPC is served from this one."""
+    from shoal.gateway.grpc.server import launch
+
+    die_with_parent()
+    parser = make_parser()
+    add_bus_options(parser)
+    arguments = parser.parse_args()
+    configure_logs()
+    try:
+        settings = bus_settings(arguments, os.environ)
+    except InvalidArgument as error:
+        parser.error(error.message)
+    launch(arguments, settings)
+
+
+async def _serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -> None:
+    gateway = make_gateway(bus, arguments)
+    await gateway.open()
+    try:
+        if arguments.protocol == "grpc":
+            from shoal.gateway.grpc import server as grpc_server
+
+            await grpc_server.serve(arguments, gateway, lifecycle)
+        else:
+            from shoal.gateway.http import server as http_server
+
+            await http_server.serve(arguments, gateway, lifecycle)
+    finally:
+        await gateway.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

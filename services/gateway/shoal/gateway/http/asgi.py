@@ -1,0 +1,41 @@
+"""The part of ASGI that is spoken here: types, and answers that are sent in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+from shoal.core.errors import ShoalError
+from shoal.gateway.admission import Overloaded
+
+# ASGI's events are open dictionaries by its specification.
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+TEXT = b"text/plain"
+BINARY = b"application/octet-stream"
+
+
+def error_body(text: str) -> bytes:
+    """Triton's error document."""
+    return orjson.dumps({"error": text})
+
+
+async def send_all(send: Send, status: int, content_type: bytes, body: bytes, headers: Headers | None = None) -> None:
+    """Send a whole response with its length."""
+    fixed = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": fixed + headers if headers else fixed})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: ShoalError, content_type: bytes, headers: Headers | None = None) -> None:
+    """Send an error with the status of its class; an overload says when to come again."""
+    more = headers or []
+    if isinstance(error, Overloaded):
+        more = [*more, (b"retry-after", b"%d" % error.retry_after_s)]
+    await send_all(send, error.http_status, content_type, error_body(error.message), more)

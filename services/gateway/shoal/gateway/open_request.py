@@ -1,0 +1,68 @@
+"""One request between its acceptance and its answer, and what can be done about it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from shoal.core.errors import ShoalError
+from shoal.gateway.normalize import Checked
+
+
+class Owner(NamedTuple):
+    """The scheduler that owns the models: `links` grows when it reconnected or lost messages."""
+
+    incarnation: str
+    epoch: int
+    links: int
+
+
+class OpenRequest:
+    """One request until its answer. `sent_to` is empty while it is held, `is_stale` while it is checked again;
+    `attempt` counts how often it was sent, `stale_since` is the time of its first refusal as stale."""
+
+    __slots__ = ("attempt", "checked", "counter", "is_stale", "opened_at", "sent_to", "stale_since")
+
+    def __init__(self, counter: int, checked: Checked, opened_at: float) -> None:
+        self.counter = counter
+        self.checked = checked
+        self.opened_at = opened_at
+        self.sent_to = ""
+        self.is_stale = False
+        self.stale_since: float | None = None
+        self.attempt = 0
+
+
+class Send(NamedTuple):
+    """Send this request to its `sent_to`."""
+
+    request: OpenRequest
+
+
+class Ask(NamedTuple):
+    """Ask the owner which of these it does not have."""
+
+    to: str
+    counters: tuple[int, ...]
+
+
+class Withdraw(NamedTuple):
+    """Tell the scheduler that nobody waits for this request any more."""
+
+    to: str
+    counter: int
+
+
+class Recheck(NamedTuple):
+    """Check this request against the generation that is live now, then `rechecked`."""
+
+    request: OpenRequest
+
+
+class Fail(NamedTuple):
+    """Answer this request with an error; it is no longer open."""
+
+    request: OpenRequest
+    error: ShoalError
+
+
+Action = Send | Ask | Withdraw | Recheck | Fail

@@ -1,0 +1,238 @@
+"""The requests that this gateway has taken on and not answered yet, and what to do about each.
+
+A pure state machine: every event carries the time and returns the actions to perform, in order; whoever performs them
+owns sockets and clocks (see `submit`). A request is *held* while nobody can take it (no owner, no link), and *sent*
+otherwise. Every doubt about a sent one (a new owner, a reconnect on either side, age) ends in a question to the owner.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+from shoal.core.errors import ShoalError, Unavailable
+from shoal.gateway.normalize import Checked
+from shoal.gateway.open_request import Action, Ask, Fail, OpenRequest, Owner, Recheck, Send, Withdraw
+
+#: How long requests wait for an owner or a link before they are refused.
+HOLD_S = 10.0
+#: From this long after the loss of the link new requests are refused at once: the client may try another gateway.
+REFUSE_AFTER_S = 1.0
+#: A request that waits this long is asked after, at most this often.
+ASK_AGE_S = 5.0
+ASK_INTERVAL_S = 1.0
+#: How long after its deadline a request is given up here; the scheduler evicts it at the deadline.
+DEADLINE_GRACE_S = 1.0
+
+
+class OpenRequests:
+    """All times are readings of one monotonic clock, in seconds. The link counts as up at the start."""
+
+    def __init__(self, now: float) -> None:
+        self.owner: Owner | None = None
+        self._open: dict[int, OpenRequest] = {}
+        self._last_counter = 0
+        self._link_down_since: float | None = None
+        #: Since when nobody could be asked or sent to; None while somebody can.
+        self._adrift_since: float | None = now
+        self._asked: Owner | None = None
+        self._asked_at = now
+        self._deadlines: list[tuple[float, int]] = []
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    @property
+    def is_adrift(self) -> bool:
+        """Whether requests are held for want of a link or an owner."""
+        return self._adrift_since is not None
+
+    def open(self, checked: Checked, now: float) -> OpenRequest:
+        """Take a request on: to be sent at once when its `sent_to` is set, held otherwise.
+
+        Raises Unavailable when its deadline has passed or the broker has been away too long.
+        """
+        deadline_s = checked.call.deadline_s
+        if deadline_s is not None and deadline_s <= now:
+            raise Unavailable(f"deadline passed before the request for model '{checked.call.model}' was sent")
+        if self._link_down_since is not None and now - self._link_down_since > REFUSE_AFTER_S:
+            raise Unavailable(
+                f"request for model '{checked.call.model}' was not accepted: the message broker cannot be reached; "
+                "try again later"
+            )
+        self._last_counter += 1
+        request = OpenRequest(self._last_counter, checked, now)
+        self._open[request.counter] = request
+        if deadline_s is not None:
+            heapq.heappush(self._deadlines, (deadline_s + DEADLINE_GRACE_S, request.counter))
+        self._address(request)
+        return request
+
+    def answered(self, counter: int) -> OpenRequest | None:
+        """Close a request for its answer; None for one that is not open (a second answer, or one given up)."""
+        return self._open.pop(counter, None)
+
+    def withdraw(self, counter: int) -> list[Action]:
+        """Close a request whose client has left."""
+        request = self._open.pop(counter, None)
+        return [Withdraw(request.sent_to, counter)] if request is not None and request.sent_to else []
+
+    def close_all(self, error: ShoalError) -> list[Action]:
+        """Close everything with this error."""
+        failed: list[Action] = [Fail(request, error) for request in self._open.values()]
+        self._open.clear()
+        return failed
+
+    def owner_is(self, owner: Owner | None, now: float) -> list[Action]:
+        """The owner as the heartbeats show it now; to be told at every one, changed or not."""
+        if owner == self.owner:
+            return []
+        self.owner = owner
+        return self._settle(now)
+
+    def link_is(self, connected: bool, now: float) -> list[Action]:
+        """The link to the broker was lost, or is there again (then anything may have been lost meanwhile)."""
+        if connected:
+            self._link_down_since = None
+            self._asked = None
+        elif self._link_down_since is None:
+            self._link_down_since = now
+        return self._settle(now)
+
+    def not_owned(self, sender: str, counters: Iterable[int], now: float) -> list[Action]:
+        """A scheduler does not own the models (any more): its requests are held until the owner is known."""
+        for request in self._sent_to(sender, counters):
+            request.sent_to = ""
+        if self.owner is not None and self.owner.incarnation == sender:
+            self.owner = None
+        return self._settle(now)
+
+    def stale(self, sender: str, counters: Iterable[int], now: float) -> list[Action]:
+        """These requests were checked against a generation that is not live: they are held until `rechecked`, or given
+        up when that has not helped for long."""
+        actions: list[Action] = []
+        for request in self._sent_to(sender, counters):
+            if request.stale_since is None:
+                request.stale_since = now
+            if now - request.stale_since >= HOLD_S:
+                del self._open[request.counter]
+                model = request.checked.call.model
+                text = f"model '{model}' was being replaced for more than {HOLD_S:.0f} s; try again later"
+                actions.append(Fail(request, Unavailable(text)))
+                continue
+            request.sent_to = ""
+            request.is_stale = True
+            actions.append(Recheck(request))
+        return actions
+
+    def rechecked(self, request: OpenRequest, checked: Checked | ShoalError) -> list[Action]:
+        """A stale request was checked again: send it, or answer it with what was found."""
+        if request.counter not in self._open:
+            return []
+        if isinstance(checked, ShoalError):
+            del self._open[request.counter]
+            return [Fail(request, checked)]
+        request.checked = checked
+        request.is_stale = False
+        return [Send(request)] if self._address(request) else []
+
+    def reconciled(
+        self, sender: str, epoch: int, unknown: Iterable[int], lost: Iterable[int], now: float
+    ) -> list[Action]:
+        """The answer to `Ask`. Dropped when it comes from anyone but the owner of the latest epoch."""
+        if self.owner is None or sender != self.owner.incarnation or epoch < self.owner.epoch:
+            return []
+        actions: list[Action] = []
+        for request in self._sent_to(sender, unknown):
+            actions += [Send(request)] if self._address(request) else []
+        for request in self._sent_to(sender, lost):
+            del self._open[request.counter]
+            text = (
+                f"request for model '{request.checked.call.model}' was executed, but its answer was lost with the "
+                "process that held it; it may be sent again"
+            )
+            actions.append(Fail(request, Unavailable(text)))
+        return actions
+
+    def tick(self, now: float) -> list[Action]:
+        """Let time pass; to be called every tenth of a second or so."""
+        actions = self._give_up_late(now)
+        if self._adrift_since is not None:
+            return actions + self._give_up_adrift(now, self._adrift_since)
+        if self.owner is not None and now - self._asked_at >= ASK_INTERVAL_S:
+            old = []
+            for request in self._open.values():
+                if now - request.opened_at < ASK_AGE_S:
+                    break
+                if request.sent_to:
+                    old.append(request)
+            actions += self._ask(self.owner, old, now)
+        return actions
+
+    def _settle(self, now: float) -> list[Action]:
+        """After a change of owner or link: send what is held, and ask after what was sent to somebody else or before a
+        gap in somebody's hearing."""
+        owner = self.owner
+        if owner is None or self._link_down_since is not None:
+            self._adrift_since = now if self._adrift_since is None else self._adrift_since
+            return []
+        self._adrift_since = None
+        held = [request for request in self._open.values() if not request.sent_to and not request.is_stale]
+        sent = [request for request in self._open.values() if request.sent_to]
+        actions = [] if owner == self._asked else self._ask(owner, sent, now)
+        self._asked = owner
+        for request in held:
+            self._address(request)
+            actions.append(Send(request))
+        return actions
+
+    def _ask(self, owner: Owner, requests: list[OpenRequest], now: float) -> list[Action]:
+        if not requests:
+            return []
+        self._asked_at = now
+        for request in requests:
+            request.sent_to = owner.incarnation
+        return [Ask(owner.incarnation, tuple(request.counter for request in requests))]
+
+    def _address(self, request: OpenRequest) -> bool:
+        """Direct a request to the owner, one attempt more; False (and held) while there is nobody."""
+        if self.owner is None or self._adrift_since is not None:
+            request.sent_to = ""
+            return False
+        request.sent_to = self.owner.incarnation
+        request.attempt += 1
+        return True
+
+    def _sent_to(self, sender: str, counters: Iterable[int]) -> list[OpenRequest]:
+        found = map(self._open.get, counters)
+        return [request for request in found if request is not None and request.sent_to == sender]
+
+    def _give_up_late(self, now: float) -> list[Action]:
+        actions: list[Action] = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, counter = heapq.heappop(self._deadlines)
+            request = self._open.get(counter)
+            if request is None:
+                continue
+            actions += self.withdraw(counter)
+            deadline_s = request.checked.call.deadline_s or now
+            text = (
+                f"deadline of {(deadline_s - request.opened_at) * 1e3:.0f} ms passed after "
+                f"{(now - request.opened_at) * 1e3:.0f} ms without an answer for model '{request.checked.call.model}'"
+            )
+            actions.append(Fail(request, Unavailable(text)))
+        return actions
+
+    def _give_up_adrift(self, now: float, since: float) -> list[Action]:
+        actions: list[Action] = []
+        for request in list(self._open.values()):
+            if now - max(since, request.opened_at) < HOLD_S:
+                continue
+            del self._open[request.counter]
+            missing = "the message broker cannot be reached" if self._link_down_since is not None else "no scheduler"
+            text = (
+                f"request for model '{request.checked.call.model}' waited {HOLD_S:.0f} s in vain: {missing}; "
+                "try again later"
+            )
+            actions.append(Fail(request, Unavailable(text)))
+        return actions

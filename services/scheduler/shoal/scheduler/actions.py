@@ -1,0 +1,73 @@
+"""What the scheduler does about it. Plain values, so that tests compare exact lists."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from shoal.core.errors import ShoalError
+from shoal.core.messages import Message, RequestKey
+from shoal.scheduler.queued_request import QueuedRequest, RequestPart
+
+#: Why a batch was sent when it was sent:
+#: `full`: nothing more fits (`max_batch_size`, or the largest preferred size); `preferred size`: it reached one;
+#: `delay expired`: its oldest request waited for `max_queue_delay_microseconds`; `instance idle`: an instance was
+#: free and nothing says to wait; `shape change`: the next request cannot go with these; `deadline`: waiting out the
+#: delay would have cost a member its client's deadline.
+BatchReason = Literal["full", "preferred size", "delay expired", "instance idle", "shape change", "deadline"]
+
+
+class DispatchItem(NamedTuple):
+    """One request of a batch, and the microseconds that it has been with the scheduler."""
+
+    key: RequestKey
+    part: RequestPart
+    queue_us: int
+
+
+class Dispatch(NamedTuple):
+    """Send these requests, in this order, as one batch of our epoch to an instance."""
+
+    executor: str
+    slot: int
+    batch_id: int
+    reason: BatchReason
+    items: tuple[DispatchItem, ...]
+
+
+class Refuse(NamedTuple):
+    """Answer a request with an error `(code, text)` instead of a result.
+
+    `queue_ns` is 0 when it was never accepted (Triton counts no failure then) and at least 1 when it was. `executed`
+    is True when an execution was begun for it, one that ended with its executor.
+    """
+
+    key: RequestKey
+    error: tuple[int, str]
+    queue_ns: int
+    executed: bool
+
+
+class Tell(NamedTuple):
+    """Send a message without a payload to the process `to`."""
+
+    to: str
+    message: Message
+
+
+class SetTimer(NamedTuple):
+    """Come back with `TimerFired` at this time; it replaces the timer set before."""
+
+    at_ns: int
+
+
+Action = Dispatch | Refuse | Tell | SetTimer
+
+
+def refuse_new(key: RequestKey, error: ShoalError) -> Refuse:
+    """The refusal of a request that was never accepted."""
+    return Refuse(key, error.to_wire(), 0, False)
+
+
+def refuse_queued(entry: QueuedRequest, error: ShoalError, now: int) -> Refuse:
+    """The refusal of a request that was accepted before."""
+    return Refuse(entry.key, error.to_wire(), max(1, now - entry.arrived_ns), bool(entry.deaths))

@@ -1,0 +1,103 @@
+"""The batches that executors hold."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from shoal.core.messages import RequestKey
+from shoal.scheduler.queued_request import QueuedRequest
+
+#: Epoch and number of a batch.
+BatchRef = tuple[int, int]
+#: Incarnation of an executor and the slot in it.
+InstanceKey = tuple[str, int]
+#: Model, version and generation.
+VersionKey = tuple[str, int, str]
+
+#: Batches taken back that are remembered, in case that they are done after all.
+_REVOKED_LIMIT = 4096
+
+
+class OpenBatch(NamedTuple):
+    """A batch on its way or executing. `members` and `version` are empty and None for one adopted from an owner
+    before us: then only its keys are known, and its requests cannot be queued again from here."""
+
+    ref: BatchRef
+    instance: InstanceKey
+    keys: tuple[RequestKey, ...]
+    version: VersionKey | None
+    members: tuple[QueuedRequest, ...]
+    sent_ns: int
+
+
+class OpenBatches:
+    """Open batches by their reference, their instance and their requests. An instance normally has at most one."""
+
+    def __init__(self) -> None:
+        self._by_ref: dict[BatchRef, OpenBatch] = {}
+        self._by_instance: dict[InstanceKey, list[BatchRef]] = {}
+        self._running: dict[RequestKey, BatchRef] = {}
+        self._revoked: OrderedDict[BatchRef, OpenBatch] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._by_ref)
+
+    def __iter__(self) -> Iterator[OpenBatch]:
+        """Oldest first. Nothing may be changed meanwhile."""
+        return iter(self._by_ref.values())
+
+    def __contains__(self, ref: BatchRef) -> bool:
+        return ref in self._by_ref
+
+    def add(self, batch: OpenBatch) -> None:
+        self._by_ref[batch.ref] = batch
+        self._by_instance.setdefault(batch.instance, []).append(batch.ref)
+        for key in batch.keys:
+            self._running[key] = batch.ref
+
+    def remove(self, ref: BatchRef) -> OpenBatch | None:
+        """Close a batch; None for one that is not open."""
+        batch = self._by_ref.pop(ref, None)
+        if batch is None:
+            return None
+        refs = self._by_instance[batch.instance]
+        refs.remove(ref)
+        if not refs:
+            del self._by_instance[batch.instance]
+        for key in batch.keys:
+            if self._running.get(key) == ref:
+                del self._running[key]
+        return batch
+
+    def revoke(self, ref: BatchRef) -> OpenBatch | None:
+        """`remove` for a batch that is believed dead; should it be done all the same, `reviving` knows it."""
+        batch = self.remove(ref)
+        if batch is not None:
+            self._revoked[ref] = batch
+            if len(self._revoked) > _REVOKED_LIMIT:
+                self._revoked.popitem(last=False)
+        return batch
+
+    def reviving(self, ref: BatchRef) -> OpenBatch | None:
+        """The batch that was revoked and is done after all; it is forgotten here."""
+        return self._revoked.pop(ref, None)
+
+    def was_revoked(self, ref: BatchRef) -> bool:
+        return ref in self._revoked
+
+    def of_request(self, key: RequestKey) -> OpenBatch | None:
+        """The open batch that a request is in."""
+        ref = self._running.get(key)
+        return None if ref is None else self._by_ref[ref]
+
+    def is_running(self, key: RequestKey) -> bool:
+        return key in self._running
+
+    def running_keys(self) -> Iterator[RequestKey]:
+        return iter(self._running)
+
+    def on(self, instance: InstanceKey) -> tuple[BatchRef, ...]:
+        """The batches that an instance holds."""
+        return tuple(self._by_instance.get(instance, ()))

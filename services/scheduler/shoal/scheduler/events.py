@@ -1,0 +1,157 @@
+"""What happens to the scheduler. The shell makes these from messages, heartbeats and views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from shoal.core.messages import InferRequest, RequestKey, RunningBatch
+from shoal.core.model_config import ModelConfig
+from shoal.scheduler.queued_request import RequestPart
+
+
+class Arrival(NamedTuple):
+    """A request and the bytes that it came as."""
+
+    request: InferRequest
+    part: RequestPart
+
+
+class RequestsArrived(NamedTuple):
+    """The requests of one turn of the event loop, in the order of the wire: all are queued before any is sent."""
+
+    arrivals: tuple[Arrival, ...]
+
+
+class CancelRequested(NamedTuple):
+    """Nobody waits for these requests of `submitter` any more."""
+
+    submitter: str
+    counters: tuple[int, ...]
+
+
+class SubmitterLeft(NamedTuple):
+    """A process that submits requests is gone, and nobody waits for any of them."""
+
+    submitter: str
+
+
+class BatchFinished(NamedTuple):
+    """An executor has done a batch; its answers are on their way. The epoch is the one it was sent in."""
+
+    executor: str
+    epoch: int
+    batch_id: int
+
+
+class BatchesLost(NamedTuple):
+    """These batches of `epoch` never arrived at the executor."""
+
+    executor: str
+    epoch: int
+    batch_ids: tuple[int, ...]
+
+
+class LinkChanged(NamedTuple):
+    """Messages from or to this executor may have been lost; None when it is our own link, hence any executor."""
+
+    executor: str | None
+
+
+class InstanceReady(NamedTuple):
+    """An instance takes batches. `name` is the agent's name for it, which begins with its instance group's."""
+
+    model: str
+    version: int
+    generation: str
+    executor: str
+    slot: int
+    name: str
+
+
+class InstanceDraining(NamedTuple):
+    """An instance takes no more batches; what it holds is still being executed."""
+
+    executor: str
+    slot: int
+
+
+class InstanceGone(NamedTuple):
+    """An instance has ended with whatever it was executing; `cause` is for people."""
+
+    executor: str
+    slot: int
+    cause: str
+
+
+class OutlookChanged(NamedTuple):
+    """Whether instances of a version are there or will be: `reason` None, or why none will come."""
+
+    model: str
+    version: int
+    generation: str
+    reason: str | None
+
+
+class ModelConfigured(NamedTuple):
+    """The generation of a model that should be served now. Versions without a configuration are not served."""
+
+    model: str
+    generation: str
+    versions: Mapping[int, ModelConfig]
+
+
+class ModelRemoved(NamedTuple):
+    """A model should be served no more."""
+
+    model: str
+
+
+class ReconcileAsked(NamedTuple):
+    """A submitter asks which of its open requests we do not have."""
+
+    submitter: str
+    counters: tuple[int, ...]
+
+
+class OwnershipRenewed(NamedTuple):
+    """We own the models under a higher epoch than before, with nobody in between (the broker lost its store)."""
+
+    epoch: int
+
+
+class AdoptionBegan(NamedTuple):
+    """All that the views and heartbeats tell was handed in; executors may be waited for from now on."""
+
+
+class ExecutorReported(NamedTuple):
+    """An executor told its new owner what it holds and whose outputs it still keeps."""
+
+    executor: str
+    running: tuple[RunningBatch, ...]
+    kept: tuple[RequestKey, ...]
+
+
+class TimerFired(NamedTuple):
+    """The time of the last `SetTimer` has come (or it is a little early, which does no harm)."""
+
+
+Event = (
+    RequestsArrived
+    | CancelRequested
+    | SubmitterLeft
+    | BatchFinished
+    | BatchesLost
+    | LinkChanged
+    | InstanceReady
+    | InstanceDraining
+    | InstanceGone
+    | OutlookChanged
+    | ModelConfigured
+    | ModelRemoved
+    | ReconcileAsked
+    | OwnershipRenewed
+    | AdoptionBegan
+    | ExecutorReported
+    | TimerFired
+)

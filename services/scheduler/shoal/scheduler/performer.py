@@ -1,0 +1,61 @@
+"""Performs what the core decided: messages on the bus, and the one timer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from time import monotonic_ns
+
+from shoal.bus import Bus
+from shoal.core.messages import V1, Batch, BatchItem, InferResponse, Timings
+from shoal.scheduler.actions import Action, Dispatch, Refuse, SetTimer, Tell
+
+
+class Performer:
+    """`on_timer` is called when the timer that the core set last has come."""
+
+    def __init__(self, bus: Bus, on_timer: Callable[[], None]) -> None:
+        self._bus = bus
+        self._on_timer = on_timer
+        self._timer: asyncio.TimerHandle | None = None
+
+    def perform(self, actions: Iterable[Action], epoch: int) -> None:
+        """Do everything, in order. Messages leave at the end of the loop turn."""
+        for action in actions:
+            if isinstance(action, Dispatch):
+                self._dispatch(action, epoch)
+            elif isinstance(action, Refuse):
+                self._refuse(action)
+            elif isinstance(action, SetTimer):
+                self._set_timer(action.at_ns)
+            else:
+                self._tell(action)
+
+    def cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _dispatch(self, action: Dispatch, epoch: int) -> None:
+        executor, slot, batch_id, reason, members = action
+        items: list[BatchItem] = []
+        buffers: list[memoryview] = []
+        for _, part, queue_us in members:
+            header, payload = part.header, part.payload
+            items.append(BatchItem(len(header), len(payload), queue_us))
+            buffers += (header, payload)
+        self._bus.send(executor, Batch(V1, epoch, batch_id, slot, reason, tuple(items)), buffers)
+
+    def _refuse(self, action: Refuse) -> None:
+        (submitter, counter), error, queue_ns, executed = action
+        timings = Timings(queue_ns, 0, 0, 0)
+        self._bus.send(submitter, InferResponse(V1, counter, 0, True, executed, error, (), {}, timings))
+
+    def _tell(self, action: Tell) -> None:
+        self._bus.send(action.to, action.message)
+
+    def _set_timer(self, at_ns: int) -> None:
+        self.cancel_timer()
+        # The loop's timers may be a little early, by its clock's resolution: the core asks again then.
+        delay_s = max(0.0, (at_ns - monotonic_ns()) / 1e9)
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)

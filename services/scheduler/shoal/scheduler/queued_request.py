@@ -1,0 +1,40 @@
+"""One request while it waits."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from shoal.core.messages import InferRequest, RequestKey
+
+
+class RequestPart(Protocol):
+    """The bytes a request came as: its encoded header and its payload. They are forwarded, never decoded."""
+
+    @property
+    def header(self) -> memoryview: ...
+
+    @property
+    def payload(self) -> memoryview: ...
+
+
+class QueuedRequest(NamedTuple):
+    """A request that was accepted. `size` is its share of `max_batch_size`: its batch size, 1 for a model without.
+
+    `deadline_ns` is the client's deadline on our clock, None without one. `deaths` tells, for each execution that
+    ended with its executor, why that one ended.
+    """
+
+    key: RequestKey
+    request: InferRequest
+    part: RequestPart
+    size: int
+    arrived_ns: int
+    deadline_ns: int | None
+    deaths: tuple[str, ...]
+
+
+def accept(key: RequestKey, request: InferRequest, part: RequestPart, now: int) -> QueuedRequest:
+    """The request as it is queued at `now` (nanoseconds), from where its deadline counts."""
+    left_us = request.deadline_us
+    deadline_ns = None if left_us is None else now + left_us * 1000
+    return QueuedRequest(key, request, part, request.batch_size or 1, now, deadline_ns, ())

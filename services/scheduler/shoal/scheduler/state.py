@@ -1,0 +1,60 @@
+"""Everything that the scheduler knows, in one place. The modules of its rules change it; the core owns it."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal
+
+from shoal.core.messages import RequestKey
+from shoal.scheduler.awaited import AwaitedRequests
+from shoal.scheduler.batches import InstanceKey, OpenBatches, VersionKey
+from shoal.scheduler.finished import FinishedRequests
+from shoal.scheduler.pool import Pool
+from shoal.scheduler.served import ServedVersion
+from shoal.scheduler.timers import Timers
+
+#: What may be looked at when its time has come, beside a version.
+Chore = Literal["adoption", "awaited", "open batches", "resting"]
+
+
+class State:
+    """`queued` tells for each waiting request where it waits; a request is in at most one of `queued`, `open` and
+    `awaited`. `generations` has the generation served of each model, `superseded` those before it."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.generations: dict[str, str] = {}
+        self.superseded: dict[str, tuple[str, ...]] = {}
+        self.served: dict[VersionKey, ServedVersion] = {}
+        self.pools: dict[VersionKey, Pool] = {}
+        self.pool_of: dict[InstanceKey, Pool] = {}
+        self.queued: dict[RequestKey, ServedVersion] = {}
+        self.open = OpenBatches()
+        self.awaited = AwaitedRequests()
+        self.finished = FinishedRequests()
+        #: Running requests that nobody waits for any more: not to be tried again.
+        self.cancelled: set[RequestKey] = set()
+        #: Instances that did not take their last batch, and when they get another one.
+        self.resting: deque[tuple[int, InstanceKey]] = deque()
+        self.timers: Timers[VersionKey | Chore] = Timers()
+        self.last_batch_id = 0
+
+    def pool(self, key: VersionKey, now: int) -> Pool:
+        """The instances of this version, known or not."""
+        found = self.pools.get(key)
+        if found is None:
+            found = self.pools[key] = Pool(key, now)
+        return found
+
+    def has(self, key: RequestKey) -> bool:
+        """Whether this request is in our hands."""
+        return key in self.queued or self.open.is_running(key) or key in self.awaited
+
+    def forget_if_done(self, served: ServedVersion) -> None:
+        if served.is_done and self.served.get(served.key) is served:
+            del self.served[served.key]
+            self.forget_pool_if_unused(served.pool)
+
+    def forget_pool_if_unused(self, pool: Pool) -> None:
+        if pool.is_unused and pool.hopeless is None and pool.key not in self.served:
+            self.pools.pop(pool.key, None)

@@ -1,0 +1,37 @@
+"""From what the bus tells about agents and executors to the core's events."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from shoal.bus import PeerEvent
+from shoal.scheduler.events import Event, LinkChanged
+from shoal.scheduler.inventory import Inventory
+
+
+def worker_events(inventory: Inventory, event: PeerEvent, executors: Collection[str]) -> list[Event]:
+    """The events that follow from one of an agent or an executor, none for other roles. `executors` are those that
+    are heard now."""
+    if event.peer.role == "agent":
+        return _agent_events(inventory, event, executors)
+    return _executor_events(inventory, event) if event.peer.role == "executor" else []
+
+
+def _agent_events(inventory: Inventory, event: PeerEvent, executors: Collection[str]) -> list[Event]:
+    agent = event.peer.incarnation
+    if event.kind == "suspected":
+        return inventory.agent_silent(agent, executors, f"worker {agent} is not heard any more")
+    if event.kind == "left":
+        return inventory.agent_silent(agent, executors, f"worker {agent} has left")
+    return inventory.observe(agent, event.peer.heartbeat.instances)
+
+
+def _executor_events(inventory: Inventory, event: PeerEvent) -> list[Event]:
+    executor = event.peer.incarnation
+    if event.kind == "suspected":
+        return inventory.executor_silent(executor)
+    if event.kind == "left":
+        return inventory.executor_left(executor)
+    if event.previous is not None and event.previous.links != event.peer.heartbeat.links:
+        return [LinkChanged(executor)]
+    return []

@@ -1,0 +1,36 @@
+"""`python -m shoal.workers`: the worker agent of this host or container."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from shoal.bus import Bus
+from shoal.runtime.service import Lifecycle, run_service
+from shoal.runtime.settings import bus_settings, to_environment
+from shoal.workers.agent.inventory import available_backends
+from shoal.workers.agent.planner import LOAD_LIMIT
+from shoal.workers.agent.service import Agent
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m shoal.workers", description="Worker agent: serves model instances")
+    parser.add_argument(
+        "--model-load-thread-count",
+        type=int,
+        default=LOAD_LIMIT,
+        metavar="N",
+        help=f"instances that load at the same time (default {LOAD_LIMIT})",
+    )
+    return run_service("agent", parser, serve, listen_to=())
+
+
+async def serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -> None:
+    environment = to_environment(bus_settings(arguments, os.environ))
+    load_limit = max(1, arguments.model_load_thread_count)
+    await Agent(bus, available_backends(), environment, load_limit).run(lifecycle.stopping)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

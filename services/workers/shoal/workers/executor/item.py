@@ -1,0 +1,84 @@
+"""One request inside an executor: what came, when, until when, and whether anybody still waits for it."""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+from shoal.core import messages
+from shoal.core.errors import Cancelled, ShoalError, Unavailable
+from shoal.core.messages import Batch, BatchItem, InferRequest, RequestKey
+from shoal.core.tensors import resolve
+from shoal.workers.backend import Request
+
+_INFER_REQUEST, _ = messages.SCHEMA[InferRequest]
+
+
+class Item:
+    """A decoded request. `cancel` is called by the loop's thread; everything else may be read from any thread.
+
+    `request` holds views of the batch message, which stays alive as long as the item does. Times are readings of
+    `time.monotonic_ns()`; `deadline_ns` is None without a deadline.
+    """
+
+    __slots__ = ("arrived_ns", "deadline_ns", "header", "is_dropped", "key", "queue_ns", "request")
+
+    def __init__(self, header: InferRequest, payload: memoryview, queue_us: int, now_ns: int) -> None:
+        self.header = header
+        self.key: RequestKey = header.key
+        self.arrived_ns = now_ns
+        self.queue_ns = queue_us * 1000
+        self.deadline_ns = None if header.deadline_us is None else now_ns + (header.deadline_us - queue_us) * 1000
+        self.is_dropped = False
+        self.request = Request(
+            header.request_id,
+            header.correlation_id,
+            header.flags,
+            header.priority,
+            header.timeout_us,
+            header.batch_size,
+            tuple([resolve(tensor, payload) for tensor in header.inputs]),
+            header.outputs,
+            header.parameters,
+            header.traceparent,
+            self.is_cancelled,
+        )
+
+    def cancel(self) -> None:
+        """Nobody waits for the answer any more."""
+        self.is_dropped = True
+
+    def is_cancelled(self) -> bool:
+        return self.is_dropped or (self.deadline_ns is not None and time.monotonic_ns() >= self.deadline_ns)
+
+    def waited_ns(self, now_ns: int) -> int:
+        """Time in queues: with the scheduler and here."""
+        return self.queue_ns + now_ns - self.arrived_ns
+
+    def refusal(self, now_ns: int) -> ShoalError | None:
+        """Why an item whose turn has come is not to be executed any more; None when it is."""
+        if self.is_dropped:
+            return Cancelled("")
+        if self.deadline_ns is None or now_ns < self.deadline_ns:
+            return None
+        deadline_ms = (self.header.deadline_us or 0) / 1000
+        return Unavailable(
+            f"deadline of {deadline_ms:.0f} ms passed after {self.waited_ns(now_ns) / 1e6:.0f} ms in the queue of "
+            f"'{self.header.model}'; the request was not started"
+        )
+
+
+def decode_items(batch: Batch, payload: memoryview, now_ns: int) -> list[Item]:
+    """The requests of a batch, in its order. Raises InternalError when a header is of another release."""
+    items: list[Item] = []
+    offset = 0
+    for part in batch.items:
+        items.append(_decode(part, payload, offset, now_ns))
+        offset += part.header_nbytes + part.payload_nbytes
+    return items
+
+
+def _decode(part: BatchItem, payload: memoryview, offset: int, now_ns: int) -> Item:
+    body = offset + part.header_nbytes
+    header = cast(InferRequest, messages.decode(_INFER_REQUEST, payload[offset:body]))
+    return Item(header, payload[body : body + part.payload_nbytes], part.queue_us, now_ns)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shoal.core.errors import ShoalError
+from shoal.gateway.http.infer_request import CallContext, OutputForm, ParsedRequest, parse_request
+
+CONTEXT = CallContext("m", None, None, "")
+X = {"name": "X", "datatype": "INT32", "shape": [2], "data": [1, 2]}
+
+
+def parse(document: Any, tail: bytes = b"") -> ParsedRequest:
+    text = json.dumps(document).encode()
+    return parse_request(CONTEXT, text + tail, len(text))
+
+
+def binary(name: str, nbytes: Any) -> dict[str, Any]:
+    return {"name": name, "datatype": "INT8", "shape": [2], "parameters": {"binary_data_size": nbytes}}
+
+
+def refusal(document: Any, tail: bytes = b"") -> tuple[int, str]:
+    with pytest.raises(ShoalError) as caught:
+        parse(document, tail)
+    return caught.value.http_status, caught.value.message
+
+
+def test_a_json_request_becomes_a_call() -> None:
+    call = parse({"id": "r1", "inputs": [X], "parameters": {"priority": 2, "note": "n"}}).call
+    assert (call.model, call.request_id, call.priority, call.parameters) == ("m", "r1", 2, {"note": "n"})
+    (tensor,) = call.inputs
+    assert (tensor.name, tensor.datatype, tensor.shape) == ("X", "INT32", (2,))
+    assert bytes(tensor.data) == np.array([1, 2], "<i4").tobytes()
+
+
+def test_binary_inputs_are_cut_from_the_tail_in_their_order_without_a_copy() -> None:
+    first, text, last = parse({"inputs": [binary("A", 2), X, binary("B", 2)]}, b"\1\2\3\4").call.inputs
+    assert isinstance(first.data, memoryview)
+    assert (bytes(first.data), text.name, bytes(last.data)) == (b"\1\2", "X", b"\3\4")
+
+
+def test_a_tensor_without_elements_needs_no_data() -> None:
+    (tensor,) = parse({"inputs": [{**X, "shape": [0], "data": [9, 9]}]}).call.inputs
+    assert tensor.data == b""
+
+
+def test_outputs_have_the_form_that_was_asked_for() -> None:
+    outputs = [
+        {"name": "A", "parameters": {"binary_data": True}},
+        {"name": "B", "parameters": {"classification": 3}},
+        {"name": "C"},
+        {"name": "A"},
+    ]
+    parsed = parse({"inputs": [], "outputs": outputs, "parameters": {"binary_data_output": True}})
+    assert parsed.call.outputs == ("A", "B", "C")
+    assert parsed.forms == {"A": OutputForm(True), "B": OutputForm(False, 3), "C": OutputForm(False)}
+    assert parsed.default_form == OutputForm(True)
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ([], "Unable to parse 'inputs': attempt to access non-existing object member 'inputs'"),
+        ({"inputs": None}, "Unable to parse 'inputs': attempt to access JSON non-array as array"),
+        ({"inputs": [], "id": 5}, "Unable to parse 'id': attempt to access JSON non-string as string"),
+        ({"inputs": [], "outputs": {}}, "Unable to parse 'outputs': attempt to access JSON non-array as array"),
+        (
+            {"inputs": [], "outputs": [{}]},
+            "Unable to parse 'name': attempt to access non-existing object member 'name'",
+        ),
+        (
+            {"inputs": [{**X, "shape": ["2"]}]},
+            "Unable to parse 'shape': attempt to access JSON non-unsigned-integer as unsigned-integer",
+        ),
+        ({"inputs": [{**X, "data": 7}]}, "Unable to parse 'data': attempt to access JSON non-array as array"),
+        (
+            {"inputs": [binary("A", "2")]},
+            "Unable to parse 'binary_data_size': attempt to access JSON non-unsigned-integer as unsigned-integer",
+        ),
+    ],
+)
+def test_a_document_of_another_shape_is_refused(document: Any, expected: str) -> None:
+    assert refusal(document) == (500, expected)
+
+
+@pytest.mark.parametrize(
+    ("item", "but"),
+    [
+        (1, "no field is set"),
+        ({"name": "X"}, "no field is set"),
+        ({**X, "parameters": {"binary_data_size": 1}}, "set 'data' 'binary_data_size'"),
+    ],
+)
+def test_every_input_has_one_source(item: Any, but: str) -> None:
+    assert refusal({"inputs": [item]}) == (
+        400,
+        "Input must set only one of the following fields: 'data', 'binary_data_size' in 'parameters', "
+        f"'shared_memory_region' in 'parameters'. But {but}",
+    )
+
+
+def test_an_unknown_datatype_is_refused() -> None:
+    assert refusal({"inputs": [{**X, "datatype": "TYPE_INT32"}]}) == (400, "invalid datatype for input X")
+
+
+def test_missing_and_additional_bytes_are_told() -> None:
+    assert refusal({"inputs": [binary("A", 5)]}, b"12") == (
+        400,
+        "unexpected size for input 'A', expecting 3 additional bytes for model 'm'",
+    )
+    assert refusal({"inputs": [binary("A", 1)]}, b"12") == (
+        400,
+        "unexpected additional input data for model 'm'",
+    )
+
+
+def test_a_shared_memory_region_that_cannot_be_is_not_found() -> None:
+    region = {"shared_memory_region": "r", "shared_memory_byte_size": 8}
+    source = {"name": "X", "datatype": "INT32", "shape": [2], "parameters": region}
+    assert refusal({"inputs": [source]}) == (404, "Unable to find shared memory region: 'r'")
+    assert refusal({"inputs": [], "outputs": [{"name": "Y", "parameters": region}]})[0] == 404
+
+
+@pytest.mark.parametrize("other", ["classification", "binary_data"])
+def test_a_region_and_another_form_contradict_each_other(other: str) -> None:
+    value: Any = 1 if other == "classification" else True
+    output = {"name": "Y", "parameters": {"shared_memory_region": "r", other: value}}
+    assert refusal({"inputs": [], "outputs": [output]}) == (
+        400,
+        f"Output can't set both 'shared_memory_region' and '{other}'",
+    )

@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from gateway_models import add_sub, call, int32, served
+from shoal.core.errors import NotFound, Unavailable
+from shoal.gateway.normalize import Checked, check
+from shoal.gateway.open_request import Action, Ask, Fail, OpenRequest, Owner, Recheck, Send, Withdraw
+from shoal.gateway.open_requests import OpenRequests
+
+OWNER = Owner("scheduler-a", 7, 0)
+SUCCESSOR = Owner("scheduler-b", 8, 0)
+
+
+def checked(deadline_s: float | None = None, generation: str = "g1") -> Checked:
+    request = call(int32("LEFT", [1, 2, 3, 4]), int32("RIGHT", [1, 2, 3, 4]), deadline_s=deadline_s)
+    return check(request, served(add_sub(), generation=generation))
+
+
+@pytest.fixture
+def requests() -> OpenRequests:
+    """Linked, with an owner, at time 0."""
+    requests = OpenRequests(0.0)
+    assert requests.owner_is(OWNER, 0.0) == []
+    return requests
+
+
+def errors(actions: list[Action]) -> list[str]:
+    return [action.error.message for action in actions if isinstance(action, Fail)]
+
+
+def test_a_request_is_sent_to_the_owner_at_once(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    assert (request.counter, request.sent_to, request.attempt) == (1, "scheduler-a", 1)
+
+
+def test_an_answer_closes_its_request_and_a_second_one_is_dropped(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    assert requests.answered(request.counter) is request
+    assert requests.answered(request.counter) is None
+    assert len(requests) == 0
+
+
+def test_a_client_that_leaves_withdraws_its_request(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    assert requests.withdraw(request.counter) == [Withdraw("scheduler-a", 1)]
+    assert requests.withdraw(request.counter) == []
+
+
+def test_without_an_owner_requests_are_held_and_sent_when_it_is_known() -> None:
+    requests = OpenRequests(0.0)
+    first, second = requests.open(checked(), 1.0), requests.open(checked(), 2.0)
+    assert first.sent_to == ""
+    assert requests.owner_is(OWNER, 3.0) == [Send(first), Send(second)]
+    assert (first.sent_to, first.attempt) == ("scheduler-a", 1)
+
+
+def test_a_held_request_is_withdrawn_without_telling_anybody() -> None:
+    requests = OpenRequests(0.0)
+    assert requests.withdraw(requests.open(checked(), 1.0).counter) == []
+
+
+def test_a_held_request_is_refused_after_ten_seconds() -> None:
+    requests = OpenRequests(0.0)
+    requests.open(checked(), 1.0)
+    assert requests.tick(10.9) == []
+    assert errors(requests.tick(11.0)) == [
+        "request for model 'addsub' waited 10 s in vain: no scheduler; try again later"
+    ]
+    assert len(requests) == 0
+
+
+def test_sent_requests_are_refused_too_when_nobody_can_be_asked_for_ten_seconds(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    requests.link_is(False, 5.0)
+    assert requests.tick(14.9) == []
+    assert "the message broker cannot be reached" in errors(requests.tick(15.0))[0]
+
+
+def test_new_requests_are_held_for_a_second_after_the_link_is_lost_and_refused_then(requests: OpenRequests) -> None:
+    requests.link_is(False, 5.0)
+    assert requests.open(checked(), 6.0).sent_to == ""
+    with pytest.raises(Unavailable, match="was not accepted: the message broker cannot be reached"):
+        requests.open(checked(), 6.1)
+
+
+def test_after_a_reconnect_sent_requests_are_asked_after_and_held_ones_sent(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    requests.link_is(False, 5.0)
+    held = requests.open(checked(), 5.5)
+    assert requests.link_is(True, 7.0) == [Ask("scheduler-a", (1,)), Send(held)]
+
+
+def test_a_new_owner_is_asked_after_what_the_old_one_was_sent(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    assert requests.owner_is(SUCCESSOR, 2.0) == [Ask("scheduler-b", (1,))]
+    assert requests.withdraw(request.counter) == [Withdraw("scheduler-b", 1)]
+
+
+def test_an_owner_that_reconnected_is_asked(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    assert requests.owner_is(OWNER._replace(links=1), 2.0) == [Ask("scheduler-a", (1,))]
+    assert requests.owner_is(OWNER._replace(links=1), 2.1) == []
+
+
+def test_an_owner_that_was_suspected_for_a_moment_is_not_asked_again(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    requests.owner_is(None, 2.0)
+    held = requests.open(checked(), 2.5)
+    assert requests.owner_is(OWNER, 3.0) == [Send(held)]
+
+
+def test_what_the_owner_does_not_know_is_sent_again(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    requests.owner_is(SUCCESSOR, 2.0)
+    assert requests.reconciled("scheduler-b", 8, (1, 99), (), 2.1) == [Send(request)]
+    assert request.attempt == 2
+
+
+def test_an_answer_that_was_lost_is_told_to_the_client(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    assert "its answer was lost" in errors(requests.reconciled("scheduler-a", 7, (), (1,), 2.0))[0]
+
+
+@pytest.mark.parametrize(("sender", "epoch"), [("scheduler-a", 7), ("scheduler-b", 7)])
+def test_replies_of_former_owners_and_lower_epochs_are_dropped(requests: OpenRequests, sender: str, epoch: int) -> None:
+    requests.open(checked(), 1.0)
+    requests.owner_is(SUCCESSOR, 2.0)
+    assert requests.reconciled(sender, epoch, (1,), (1,), 2.1) == []
+
+
+def test_requests_older_than_five_seconds_are_asked_after_once_a_second(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    requests.open(checked(), 4.0)
+    assert requests.tick(5.9) == []
+    assert requests.tick(6.0) == [Ask("scheduler-a", (1,))]
+    assert requests.tick(6.9) == []
+    assert requests.tick(7.0) == [Ask("scheduler-a", (1,))]
+    assert requests.tick(9.0) == [Ask("scheduler-a", (1, 2))]
+
+
+def test_a_request_that_went_to_a_former_owner_goes_to_the_next_one(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    assert requests.not_owned("scheduler-a", (1,), 1.5) == []
+    assert request.sent_to == ""
+    assert requests.owner_is(SUCCESSOR, 2.0) == [Send(request)]
+
+
+def test_a_refusal_by_a_former_owner_does_not_hold_what_the_new_one_has(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    requests.owner_is(SUCCESSOR, 2.0)
+    assert requests.not_owned("scheduler-a", (1,), 2.1) == []
+    assert requests.open(checked(), 2.2).sent_to == "scheduler-b"
+
+
+def test_a_stale_request_is_checked_again_and_sent(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    assert requests.stale("scheduler-a", (1,), 1.5) == [Recheck(request)]
+    renewed = checked(generation="g2")
+    assert requests.rechecked(request, renewed) == [Send(request)]
+    assert request.checked is renewed
+
+
+def test_a_stale_request_that_does_not_fit_any_more_is_answered(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    requests.stale("scheduler-a", (1,), 1.5)
+    error = NotFound("gone")
+    assert requests.rechecked(request, error) == [Fail(request, error)]
+    assert requests.rechecked(request, error) == []
+
+
+def test_a_request_that_stays_stale_is_given_up(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    requests.stale("scheduler-a", (1,), 2.0)
+    requests.rechecked(request, checked())
+    assert errors(requests.stale("scheduler-a", (1,), 12.0)) == [
+        "model 'addsub' was being replaced for more than 10 s; try again later"
+    ]
+
+
+def test_a_request_that_is_being_checked_again_is_not_sent_by_a_new_owner(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    requests.stale("scheduler-a", (1,), 1.5)
+    assert requests.owner_is(SUCCESSOR, 2.0) == []
+    assert requests.rechecked(request, checked()) == [Send(request)]
+
+
+def test_a_request_is_given_up_a_second_after_its_deadline(requests: OpenRequests) -> None:
+    requests.open(checked(deadline_s=3.0), 1.0)
+    assert requests.tick(3.9) == []
+    actions = requests.tick(4.0)
+    assert actions[0] == Withdraw("scheduler-a", 1)
+    assert errors(actions) == ["deadline of 2000 ms passed after 3000 ms without an answer for model 'addsub'"]
+
+
+def test_a_deadline_that_has_passed_already_is_refused(requests: OpenRequests) -> None:
+    with pytest.raises(Unavailable, match="deadline passed before the request"):
+        requests.open(checked(deadline_s=1.0), 1.0)
+
+
+def test_closing_answers_everything(requests: OpenRequests) -> None:
+    requests.open(checked(), 1.0)
+    assert errors(requests.close_all(Unavailable("stopping"))) == ["stopping"]
+    assert len(requests) == 0
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Whatever happens in whatever order: a request is answered once, and none is forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.requests = OpenRequests(0.0)
+        self.waiting: dict[int, OpenRequest] = {}
+        self.rechecking: list[OpenRequest] = []
+        self.epoch = 1
+        self.is_linked = True
+
+    def perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            match action:
+                case Fail(request, _):
+                    assert self.waiting.pop(request.counter) is request
+                case Recheck(request):
+                    self.rechecking.append(request)
+                case Send(request):
+                    assert self.is_linked
+                    assert request.counter in self.waiting
+                    assert request.sent_to
+
+    @rule()
+    def open(self) -> None:
+        try:
+            request = self.requests.open(checked(), self.now)
+        except Unavailable:
+            assert not self.is_linked
+        else:
+            self.waiting[request.counter] = request
+
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        if self.waiting:
+            counter = data.draw(st.sampled_from(sorted(self.waiting)))
+            assert self.requests.answered(counter) is self.waiting.pop(counter)
+
+    @rule(elapsed_s=st.sampled_from([0.1, 1.0, 6.0]))
+    def wait(self, elapsed_s: float) -> None:
+        self.now += elapsed_s
+        self.perform(self.requests.tick(self.now))
+
+    @rule(connected=st.booleans())
+    def link(self, connected: bool) -> None:
+        self.is_linked = connected
+        self.perform(self.requests.link_is(connected, self.now))
+
+    @rule(name=st.sampled_from(["a", "b", ""]))
+    def own(self, name: str) -> None:
+        self.epoch += 1
+        self.perform(self.requests.owner_is(Owner(name, self.epoch, 0) if name else None, self.now))
+
+    @rule(name=st.sampled_from(["a", "b"]), data=st.data())
+    def refuse(self, name: str, data: st.DataObject) -> None:
+        counters = data.draw(st.lists(st.integers(1, 5), max_size=3, unique=True))
+        self.perform(self.requests.not_owned(name, counters, self.now))
+
+    @rule(name=st.sampled_from(["a", "b"]), data=st.data())
+    def call_stale(self, name: str, data: st.DataObject) -> None:
+        counters = data.draw(st.lists(st.integers(1, 5), max_size=3, unique=True))
+        self.perform(self.requests.stale(name, counters, self.now))
+
+    @rule()
+    def check_again(self) -> None:
+        if self.rechecking:
+            self.perform(self.requests.rechecked(self.rechecking.pop(), checked()))
+
+    @rule(name=st.sampled_from(["a", "b"]), data=st.data())
+    def reconcile(self, name: str, data: st.DataObject) -> None:
+        unknown = data.draw(st.lists(st.integers(1, 5), max_size=3, unique=True))
+        lost = data.draw(st.lists(st.integers(1, 5).filter(lambda counter: counter not in unknown), unique=True))
+        self.perform(self.requests.reconciled(name, self.epoch, unknown, lost, self.now))
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        assert len(self.requests) == len(self.waiting)
+
+    @invariant()
+    def with_an_owner_nothing_is_held_but_what_is_checked_again(self) -> None:
+        if not self.requests.is_adrift:
+            held = [request for request in self.waiting.values() if not request.sent_to]
+            assert all(request in self.rechecking for request in held)
+
+
+TestInterleavings = Interleavings.TestCase
+TestInterleavings.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

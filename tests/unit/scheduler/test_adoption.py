@@ -1,0 +1,175 @@
+"""Taking over from an owner before us."""
+
+from __future__ import annotations
+
+from scheduler_stage import MS, S, Stage, batch, config, dynamic, key, refusal
+from shoal.core.errors import Code
+from shoal.core.messages import V1, BatchQuery, Cancel, ReconcileReply, Resend, RunningBatch
+from shoal.scheduler.actions import Action, Tell
+from shoal.scheduler.events import (
+    AdoptionBegan,
+    CancelRequested,
+    ExecutorReported,
+    LinkChanged,
+    ModelConfigured,
+    OwnershipRenewed,
+    ReconcileAsked,
+    SubmitterLeft,
+)
+
+OLD, NEW = 1, 2
+NOTHING = ReconcileReply(V1, NEW, (), ())
+
+
+def new_owner(executors: int = 1) -> Stage:
+    """A core of epoch 2 that waits for the reports of executors `e0`, `e1`, ..., each with one instance."""
+    stage = Stage(epoch=NEW)
+    stage.handle(ModelConfigured("m", "g", {1: dynamic()}))
+    for number in range(executors):
+        stage.ready(executor=f"e{number}")
+    assert stage.handle(AdoptionBegan()) == []
+    return stage
+
+
+def report(stage: Stage, executor: str, *running: int, kept: tuple[int, ...] = ()) -> list[Action]:
+    """An executor reports that its instance holds old batch 7 of these requests."""
+    batches = (RunningBatch(OLD, 7, 0, tuple(map(key, running))),) if running else ()
+    return stage.handle(ExecutorReported(executor, batches, tuple(map(key, kept))))
+
+
+def test_without_instances_nobody_is_waited_for() -> None:
+    stage = Stage(epoch=NEW)
+    stage.handle(AdoptionBegan())
+    assert not stage.core.is_adopting
+
+
+def test_nothing_is_sent_or_answered_before_every_executor_has_reported() -> None:
+    stage = new_owner(executors=2)
+    assert stage.arrive(1, 2) == []
+    assert stage.handle(ReconcileAsked("s", (1, 9))) == []
+    assert report(stage, "e0") == []
+    assert report(stage, "e1") == [
+        batch(1, "instance idle", [1, 2], executor="e0"),
+        Tell("s", ReconcileReply(V1, NEW, (9,), ())),
+    ]
+
+
+def test_executors_are_waited_for_a_second_at_most() -> None:
+    stage = new_owner()
+    stage.arrive(1)
+    assert stage.wait(1 * S - 1) == []
+    assert stage.wait(1) == [batch(1, "instance idle", [1], executor="e0", queue_us=1_000_000)]
+
+
+def test_an_executor_that_dies_is_not_waited_for() -> None:
+    stage = new_owner(executors=2)
+    stage.arrive(1)
+    report(stage, "e1")
+    assert stage.gone(executor="e0") == [batch(1, "instance idle", [1], executor="e1")]
+
+
+def test_a_running_batch_is_adopted_and_keeps_its_instance_busy_until_it_is_done() -> None:
+    stage = new_owner()
+    stage.arrive(1, 2)
+    stage.handle(ReconcileAsked("s", (1, 2)))
+    assert report(stage, "e0", 1) == [Tell("s", NOTHING)]
+    assert stage.done(7, executor="e0", epoch=OLD) == [batch(1, "instance idle", [2], executor="e0")]
+
+
+def test_what_executors_keep_is_answered_again_and_not_executed_again() -> None:
+    stage = new_owner()
+    stage.arrive(1)
+    stage.handle(ReconcileAsked("s", (2,)))
+    assert report(stage, "e0", kept=(1, 2)) == [
+        Tell("e0", Resend(V1, "s", 1)),
+        Tell("e0", Resend(V1, "s", 2)),
+        Tell("s", NOTHING),
+    ]
+
+
+def test_a_batch_done_before_its_report_is_only_known_as_kept() -> None:
+    stage = new_owner()
+    assert stage.done(7, executor="e0", epoch=OLD) == []
+    report(stage, "e0", kept=(1,))
+    assert stage.arrive(1, attempt=2) == [Tell("e0", Resend(V1, "s", 1))]
+
+
+def test_requests_of_an_adopted_batch_that_dies_are_sent_again_by_their_submitters() -> None:
+    stage = new_owner()
+    report(stage, "e0", 1, 2)
+    assert stage.gone(executor="e0") == [Tell("s", ReconcileReply(V1, NEW, (1, 2), ()))]
+    assert stage.core.open_count == 0
+
+
+def test_a_late_report_takes_over_what_was_queued_meanwhile() -> None:
+    stage = new_owner()
+    stage.wait(1 * S)
+    stage.arrive(5)
+    stage.arrive(1, 2, 3)
+    assert report(stage, "e0", 1, kept=(2,)) == [Tell("e0", Resend(V1, "s", 2))]
+    assert stage.done(1, executor="e0", epoch=NEW) == []
+    assert stage.done(7, executor="e0", epoch=OLD) == [batch(2, "instance idle", [3], executor="e0")]
+
+
+def test_an_instance_that_becomes_ready_after_its_executors_report_is_busy() -> None:
+    stage = new_owner(executors=0)
+    report(stage, "e0", 1)
+    assert stage.ready(executor="e0") == []
+    assert stage.arrive(2) == []
+    assert stage.done(7, executor="e0", epoch=OLD) == [batch(1, "instance idle", [2], executor="e0")]
+
+
+def test_a_second_report_of_the_same_batch_changes_nothing() -> None:
+    stage = new_owner()
+    report(stage, "e0", 1)
+    report(stage, "e0", 1)
+    stage.done(7, executor="e0", epoch=OLD)
+    assert stage.arrive(2) == [batch(1, "instance idle", [2], executor="e0")]
+
+
+def test_adopted_batches_are_asked_after_under_their_own_epoch() -> None:
+    stage = new_owner()
+    report(stage, "e0", 1)
+    asked = Tell("e0", BatchQuery(V1, OLD, (7,)))
+    assert stage.handle(LinkChanged("e0")) == [asked]
+    assert stage.wait(5 * S) == [asked]
+
+
+def test_collected_requests_can_be_cancelled() -> None:
+    stage = new_owner()
+    stage.arrive(1)
+    assert stage.handle(CancelRequested("s", (1,))) == [refusal(1, Code.CANCELLED, "")]
+    assert report(stage, "e0") == []
+
+
+def test_a_request_cancelled_before_its_executor_reported_is_cancelled_there() -> None:
+    stage = new_owner()
+    assert stage.handle(CancelRequested("s", (1, 4))) == []
+    assert report(stage, "e0", 1, 2) == [Tell("e0", Cancel(V1, "s", (1,)))]
+
+
+def test_requests_of_a_submitter_that_left_are_forgotten() -> None:
+    stage = new_owner()
+    stage.arrive(1)
+    stage.handle(ReconcileAsked("s", (1,)))
+    assert stage.handle(SubmitterLeft("s")) == []
+    assert report(stage, "e0") == []
+
+
+def test_a_second_copy_is_collected_once() -> None:
+    stage = new_owner()
+    stage.arrive(1, 1)
+    stage.arrive(1, attempt=2)
+    assert report(stage, "e0") == [batch(1, "instance idle", [1], executor="e0")]
+
+
+def test_a_higher_epoch_without_an_owner_in_between_keeps_everything() -> None:
+    stage = Stage(config(), epoch=OLD)
+    stage.arrive(1, 2)
+    assert stage.handle(OwnershipRenewed(NEW)) == [Tell("e", BatchQuery(V1, OLD, (1,)))]
+    assert stage.core.epoch == NEW
+    assert stage.handle(ExecutorReported("e", (RunningBatch(OLD, 1, 0, (key(1),)),), ())) == []
+    assert stage.done(1, epoch=OLD) == [batch(2, "instance idle", [2])]
+    stage.pass_ns(1 * MS)
+    assert stage.done(2, epoch=NEW) == []
+    assert stage.core.open_count == 0

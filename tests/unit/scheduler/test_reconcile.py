@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from scheduler_stage import Stage, arrival, config
+from shoal.core.messages import V1, ReconcileReply, Resend
+from shoal.scheduler.actions import Tell
+from shoal.scheduler.events import ReconcileAsked, RequestsArrived
+
+
+def test_waiting_running_and_awaited_requests_are_in_our_hands() -> None:
+    stage = Stage(config())
+    stage.arrive(1, 2)
+    stage.arrive(3, model="newer than the view")
+    assert stage.handle(ReconcileAsked("s", (1, 2, 3))) == [Tell("s", ReconcileReply(V1, 1, (), ()))]
+
+
+def test_unknown_requests_are_listed_to_be_sent_again() -> None:
+    stage = Stage(config())
+    stage.arrive(1)
+    assert stage.handle(ReconcileAsked("s", (1, 8, 9))) == [Tell("s", ReconcileReply(V1, 1, (8, 9), ()))]
+
+
+def test_counters_of_another_submitter_are_another_submitters() -> None:
+    stage = Stage(config())
+    stage.handle(RequestsArrived((arrival(1, submitter="other"),)))
+    assert stage.handle(ReconcileAsked("s", (1,))) == [Tell("s", ReconcileReply(V1, 1, (1,), ()))]
+
+
+def test_a_finished_request_is_answered_again_by_its_executor() -> None:
+    stage = Stage(config(), instances=2)
+    stage.arrive(1)
+    stage.done(1)
+    asked = stage.handle(ReconcileAsked("s", (1,)))
+    assert asked == [Tell("e", Resend(V1, "s", 1)), Tell("s", ReconcileReply(V1, 1, (), ()))]
+
+
+def test_the_answer_of_a_dead_executor_is_lost() -> None:
+    stage = Stage(config())
+    stage.arrive(1)
+    stage.done(1)
+    stage.gone()
+    assert stage.handle(ReconcileAsked("s", (1,))) == [Tell("s", ReconcileReply(V1, 1, (), (1,)))]
+
+
+def test_an_executor_that_lost_only_one_instance_still_answers() -> None:
+    stage = Stage(config(), instances=2)
+    stage.arrive(1)
+    stage.done(1)
+    stage.gone(1)
+    assert Tell("e", Resend(V1, "s", 1)) in stage.handle(ReconcileAsked("s", (1,)))

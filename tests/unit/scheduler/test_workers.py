@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from shoal.bus import Peer, PeerEvent
+from shoal.core.messages import READY, V1, Heartbeat, InstanceStatus
+from shoal.scheduler.events import InstanceGone, InstanceReady, LinkChanged
+from shoal.scheduler.inventory import Inventory
+from shoal.scheduler.workers import worker_events
+
+ROW = InstanceStatus("m", 1, "g", "m_0_0", "e", 0, READY, "")
+READY_EVENT = InstanceReady("m", 1, "g", "e", 0, "m_0_0")
+
+
+def beat(who: str, role: str, links: int = 0, instances: tuple[InstanceStatus, ...] = ()) -> Heartbeat:
+    return Heartbeat(V1, who, role, "host", 1, links, False, {}, (), instances, ())
+
+
+def peer(heartbeat: Heartbeat, suspected: bool = False) -> Peer:
+    return Peer(heartbeat.incarnation, heartbeat.role, heartbeat, suspected)
+
+
+AGENT = peer(beat("a", "agent", instances=(ROW,)))
+
+
+def test_an_agents_heartbeats_are_observed() -> None:
+    assert worker_events(Inventory(), PeerEvent("appeared", AGENT, None), ()) == [READY_EVENT]
+
+
+def test_an_agent_that_is_suspected_or_leaves_loses_the_executors_that_are_not_heard() -> None:
+    inventory = Inventory()
+    worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
+    assert worker_events(inventory, PeerEvent("suspected", AGENT, None), {"e"}) == []
+    lost = [InstanceGone("e", 0, "worker a has left")]
+    assert worker_events(inventory, PeerEvent("left", AGENT, None), ()) == lost
+
+
+def test_executors_tell_of_trouble_on_their_links() -> None:
+    before, after = beat("e", "executor", links=1), beat("e", "executor", links=2)
+    assert worker_events(Inventory(), PeerEvent("beat", peer(after), before), ()) == [LinkChanged("e")]
+    assert worker_events(Inventory(), PeerEvent("beat", peer(before), before), ()) == []
+    assert worker_events(Inventory(), PeerEvent("appeared", peer(after), None), ()) == []
+
+
+def test_a_suspected_executor_is_not_given_up_while_its_agent_is_heard() -> None:
+    inventory = Inventory()
+    worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
+    executor = peer(beat("e", "executor"), suspected=True)
+    assert worker_events(inventory, PeerEvent("suspected", executor, None), ()) == []
+    assert worker_events(inventory, PeerEvent("left", executor, None), ()) == [
+        InstanceGone("e", 0, "executor e: it left")
+    ]
+
+
+def test_other_roles_are_no_workers() -> None:
+    assert worker_events(Inventory(), PeerEvent("left", peer(beat("g", "gateway")), None), ()) == []
