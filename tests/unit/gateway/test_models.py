@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gateway_models import add_sub, entry, instance
-from shoal.core.desired import RepositoryStatus
+from shoal.core.desired import NO_VERSION, RepositoryStatus
 from shoal.core.errors import InvalidArgument, NotFound, Unavailable
 from shoal.core.messages import LOADING, UNAVAILABLE
 from shoal.gateway.models import Models
@@ -118,3 +118,31 @@ def test_statistics_are_of_ready_versions_only(models: Models) -> None:
         models.for_statistics("nobody", None)
     with pytest.raises(InvalidArgument, match=r"^requested model version is not available for model 'addsub'$"):
         models.for_statistics("addsub", 2)
+
+
+def test_a_model_of_which_no_version_is_left_is_not_listed(models: Models) -> None:
+    models.put_model(entry({**add_sub(), "name": "empty"}, reason="Invalid argument: no version"))
+    models.put_status(RepositoryStatus(1, True, ("addsub",), ""))
+    assert {row["name"] for row in models.index(only_ready=False)} == {"addsub"}
+
+
+def test_a_model_of_two_repositories_is_listed_without_a_version() -> None:
+    models = Models()
+    models.put_model(entry({**add_sub(), "name": "twice"}, failed_versions=(NO_VERSION,), reason="twice"))
+    assert models.index(only_ready=False) == [{"name": "twice", "state": UNAVAILABLE, "reason": "twice"}]
+
+
+def test_the_start_is_over_when_nothing_is_loading_any_more_and_stays_over(models: Models) -> None:
+    models.put_status(RepositoryStatus(1, True, ("addsub",), ""))
+    assert not models.start_is_over
+    models.put_instances("a", (instance("addsub", 1), instance("addsub", 2, UNAVAILABLE), instance("addsub", 3)))
+    assert models.start_is_over
+    models.put_instances("a", (instance("addsub", 1, LOADING),))
+    assert models.start_is_over
+
+
+def test_the_start_is_not_over_and_nothing_is_ready_before_every_entry_has_come() -> None:
+    models = Models()
+    models.put_status(RepositoryStatus(1, True, ("addsub",), ""))
+    assert not models.start_is_over
+    assert not models.all_ready()

@@ -41,7 +41,6 @@ class Gateway:
         self.admission = Admission()
         #: Set when the process drains: the server is no longer ready, requests are still answered.
         self.is_draining = False
-        self._was_live = False
         self._bus = bus
         self._strict_readiness = strict_readiness
         self._default_deadline_s = None if default_deadline_ms is None else default_deadline_ms / 1e3
@@ -105,8 +104,7 @@ class Gateway:
 
     def server_live(self) -> bool:
         """Whether the start is over, well or not; true from then on for as long as the process can answer."""
-        self._was_live = self._was_live or self.models.start_is_over()
-        return self._was_live and not self._bus.closed.is_set()
+        return self.models.start_is_over and not self._bus.closed.is_set()
 
     def server_ready(self) -> bool:
         """Whether a request would be served: broker and scheduler at hand, the repository examined, and with strict

@@ -39,6 +39,8 @@ class Models:
 
     def __init__(self) -> None:
         self.repository_settled = False
+        #: Whether there was a moment at which the repository was examined and no version was being loaded.
+        self.start_is_over = False
         self._listed: frozenset[str] = frozenset()
         self._entries: dict[str, ModelEntry] = {}
         self._served: dict[str, dict[int, ServedVersion]] = {}
@@ -66,6 +68,7 @@ class Models:
     def put_status(self, status: RepositoryStatus) -> None:
         self.repository_settled = status.settled
         self._listed = frozenset(status.models)
+        self._note_start()
 
     def put_instances(self, agent: str, instances: tuple[InstanceStatus, ...]) -> None:
         """Take over all instances of one agent; an agent that left has none."""
@@ -142,12 +145,16 @@ class Models:
 
     def all_ready(self) -> bool:
         """Whether the repository was examined and every version is ready or was unloaded on request."""
-        return self.repository_settled and all(map(self._is_ready, self._entries.values()))
+        return self._knows_all() and all(map(self._is_ready, self._entries.values()))
 
-    def start_is_over(self) -> bool:
-        """Whether the repository was examined and no version is still being loaded, well or not."""
-        states = (state for versions in self._states.values() for state, _ in versions.values())
-        return self.repository_settled and LOADING not in states
+    def _knows_all(self) -> bool:
+        """Whether the repository was examined and every entry has come; its status travels beside them."""
+        return self.repository_settled and self._listed <= self._entries.keys()
+
+    def _note_start(self) -> None:
+        if not self.start_is_over and self._knows_all():
+            states = (state for versions in self._states.values() for state, _ in versions.values())
+            self.start_is_over = LOADING not in states
 
     def _is_ready(self, entry: ModelEntry) -> bool:
         states = self._states[entry.model].values()
@@ -171,6 +178,7 @@ class Models:
         else:
             self._ready.pop(name, None)
         self._states[name] = states
+        self._note_start()
 
     def _why_not(self, name: str, version: int | None) -> ShoalError:
         states = self._states.get(name)
