@@ -103,10 +103,21 @@ def test_a_version_that_is_not_ready_makes_the_server_unready_unless_it_was_unlo
     assert models.all_ready() is expected
 
 
-def test_a_model_that_failed_before_its_versions_makes_the_server_unready() -> None:
+@pytest.mark.parametrize("failed_versions", [(), (NO_VERSION,)])
+def test_a_model_that_failed_before_it_had_versions_does_not_make_the_server_unready(
+    failed_versions: tuple[int, ...],
+) -> None:
     models = Models()
     models.put_status(RepositoryStatus(1, True, ("addsub",), ""))
-    models.put_model(entry(add_sub(), reason="Invalid argument: config.pbtxt line 3"))
+    reason = "Invalid argument: config.pbtxt line 3"
+    models.put_model(entry(add_sub(), failed_versions=failed_versions, reason=reason))
+    assert models.all_ready()
+
+
+def test_a_version_that_failed_makes_the_server_unready() -> None:
+    models = Models()
+    models.put_status(RepositoryStatus(1, True, ("addsub",), ""))
+    models.put_model(entry(add_sub(), failed_versions=(1,), reason="Internal: out of paint"))
     assert not models.all_ready()
 
 

@@ -157,10 +157,9 @@ class Models:
             self.start_is_over = LOADING not in states
 
     def _is_ready(self, entry: ModelEntry) -> bool:
-        states = self._states[entry.model].values()
-        if not states:
-            return entry.reason == _UNLOADED
-        return all(state == READY or reason == _UNLOADED for state, reason in states)
+        """As in Triton, a model that failed before it had versions does not make the server unready."""
+        states = self._states[entry.model].items()
+        return all(state == READY or reason == _UNLOADED or number == NO_VERSION for number, (state, reason) in states)
 
     def _judge(self, name: str) -> None:
         entry = self._entries.get(name)
