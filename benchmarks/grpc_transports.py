@@ -12,7 +12,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import Any, NamedTuple
 
 import grpc.aio
 
+from shoal.bus import free_port
 from shoal.gateway.grpc.schema import service_pb2
 
 PROGRAM = Path(__file__).parent.parent / "tests" / "integration" / "programs" / "grpc_echo.py"
@@ -53,9 +53,7 @@ LOADS = (Load(16, 64, 20_000), Load(16, 1, 3_000), Load(150_000, 8, 500), Load(8
 @contextmanager
 def server(transport: str) -> Iterator[tuple[int, int]]:
     """A running echo server: its process id and its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     arguments = [f"--grpc-transport={transport}", f"--grpc-port={port}", "--grpc-address=127.0.0.1"]
     process = subprocess.Popen([sys.executable, str(PROGRAM), *arguments], stderr=subprocess.DEVNULL)
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import NamedTuple
 
 from loader import Figures, Load, run
 from process_cpu import cpu_seconds
+from shoal.bus import free_port
 
 MODELS = Path(__file__).parent.parent / "examples" / "models"
 START_LIMIT_S = 120.0
@@ -47,7 +47,7 @@ def _body(inputs: dict[str, list[float]]) -> bytes:
 @contextlib.contextmanager
 def server() -> Iterator[tuple[str, int, int]]:
     """A server of the example models on free ports; yields its HTTP address and port, and its process id."""
-    http_port, grpc_port = _free_port(), _free_port()
+    http_port, grpc_port = free_port(), free_port()
     argv = ["serve", f"--model-repository={MODELS}", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1"]
     process = subprocess.Popen(
         [sys.executable, "-m", "shoal.cli.main", *argv, f"--http-port={http_port}", f"--grpc-port={grpc_port}"],
@@ -59,13 +59,6 @@ def server() -> Iterator[tuple[str, int, int]]:
     finally:
         process.terminate()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:

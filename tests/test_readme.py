@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from shoal.bus import Bus, BusSettings, prepare_broker
-from shoal_server import BIN, EXAMPLES, Server, free_port
+from broker_process import Broker
+from shoal.bus import Bus, BusSettings
+from shoal_server import BIN, EXAMPLES, Server
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -68,32 +69,29 @@ def test_a_command_succeeds(command: str, server: Server) -> None:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BusSettings]:
-    prepared = prepare_broker(tmp_path / "broker", free_port())
-    with subprocess.Popen(prepared.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        yield prepared.settings
-        process.terminate()
+def settings(broker: Broker) -> BusSettings:
+    return broker.settings()
 
 
 @pytest.mark.parametrize("command", [line for line in commands("sh shown") if "shoal serve" in line])
-def test_a_server_comes_up_and_ends(command: str, broker: BusSettings) -> None:
+def test_a_server_comes_up_and_ends(command: str, settings: BusSettings) -> None:
     """With this test's ports and models instead of those of the README."""
-    line = here(command).replace("nats://broker:4222", broker.url)
+    line = here(command).replace("nats://broker:4222", settings.url)
     flags = [word for word in shlex.split(line)[2:] if not re.match("--(model-repository|http-port|grpc-port)=", word)]
-    environment = {"SHOAL_NATS_TOKEN": str(broker.token)} if broker.url in line else {}
+    environment = {"SHOAL_NATS_TOKEN": str(settings.token)} if settings.url in line else {}
     with tempfile.TemporaryDirectory() as folder, Server(Path(folder), *flags, environment=environment) as server:
         server.wait_until_started()
         assert server.stop() == 0, server.output
 
 
 @pytest.mark.parametrize("command", [line for line in commands("sh shown") if " -m shoal." in line])
-async def test_a_service_comes_up_and_ends(command: str, broker: BusSettings) -> None:
-    bus = await Bus.connect(broker, "cli", ("agent", "gateway", "repository", "scheduler"))
+async def test_a_service_comes_up_and_ends(command: str, settings: BusSettings) -> None:
+    bus = await Bus.connect(settings, "cli", ("agent", "gateway", "repository", "scheduler"))
     appeared = asyncio.Event()
     bus.watch_peers(lambda _: appeared.set())
     await bus.start()
-    argv = shlex.split(here(command).replace("nats://broker:4222", broker.url))
-    environment = {**os.environ, "SHOAL_NATS_TOKEN": str(broker.token)}
+    argv = shlex.split(here(command).replace("nats://broker:4222", settings.url))
+    environment = {**os.environ, "SHOAL_NATS_TOKEN": str(settings.token), "SHOAL_NAMESPACE": settings.namespace}
     service = await asyncio.create_subprocess_exec(*argv, env=environment)
     try:
         await asyncio.wait_for(appeared.wait(), 30)

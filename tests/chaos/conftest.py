@@ -1,4 +1,4 @@
-"""Fixtures of the chaos tests: a broker, and a server on it, each of their own for each test."""
+"""Fixtures of the chaos tests: a server of its own for each test, on the test's broker."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ import pytest
 from broker_process import Broker
 from shoal.runtime.settings import to_environment
 from shoal_server import Server
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    """A running broker; ended with the test."""
-    broker = Broker(tmp_path / "broker")
-    broker.start()
-    yield broker
-    broker.kill()
 
 
 @pytest.fixture

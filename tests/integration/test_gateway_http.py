@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import select
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -135,6 +138,74 @@ async def test_paths_and_methods_are_answered_as_triton_does(stage: Stage) -> No
         status, content_type, body = await stage.gateway.ask(method, path)
         error = json.loads(body)["error"] if body else ""
         assert [status, content_type == "application/json", error] == expected, path
+
+
+#: First line of a request, and what its answer says; None where it does not come to us.
+ODD_REQUESTS = [
+    (b"POST /v2/models/\xff\xfe/infer", None),
+    (
+        b"POST /v2/models/addsub/versions/" + b"9" * 4000 + b"/infer",
+        f"Request for unknown model: 'addsub' version {'9' * 4000} is not found",
+    ),
+    (b"POST /v2/models/addsub/versions/" + b"9" * 5000 + b"/infer", "URI Too Long"),
+    (b"GET /v2/models/addsub/versions/" + b"9" * 5000, "URI Too Long"),
+    (b"GET /v2/models/" + b"a" * 4000, f"Request for unknown model: '{'a' * 4000}' is not found"),
+    (b"POST /v2/models/a\x00b/infer", None),
+]
+
+
+async def test_odd_paths_are_refused_without_an_internal_error(stage: Stage) -> None:
+    def exchange(line: bytes) -> tuple[bytes, bytes]:
+        with socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=10) as connection:
+            connection.sendall(line + b" HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            head, _, body = answer.partition(b"\r\n\r\n")
+            return head, body
+
+    for line, expected in ODD_REQUESTS:
+        head, body = await asyncio.to_thread(exchange, line)
+        assert b" 4" in head[:12], head
+        assert expected is None or json.loads(body)["error"] == expected
+    assert "request failed" not in stage.gateway.log
+
+
+@pytest.mark.parametrize("start", [b"GET /v2 HTTP/1.1\r\nX-Long: ", b"GET /"])
+async def test_a_head_without_an_end_is_refused(stage: Stage, start: bytes) -> None:
+    def exchange() -> bytes:
+        with socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=10) as connection:
+            connection.sendall(start)
+            with contextlib.suppress(ConnectionError):
+                for _ in range(20):
+                    connection.sendall(b"a" * 100_000)
+                    if select.select([connection], [], [], 0.05)[0]:
+                        return connection.recv(65536)
+            return b""
+
+    assert (await asyncio.to_thread(exchange)).startswith(b"HTTP/1.1 431 ")
+
+
+async def test_a_head_after_a_large_body_is_not_taken_for_a_large_head(stage: Stage) -> None:
+    stage.scheduler.answer = lambda sender, request, part: stage.scheduler.respond(
+        sender, request, Y=np.frombuffer(part.payload, "<i4")[:1]
+    )
+    values = np.arange(500_000, dtype="<i4").tobytes()
+    first = b"POST /v2/models/large/infer HTTP/1.1\r\nInference-Header-Content-Length: 0\r\nContent-Length: %d\r\n\r\n"
+    second = b"GET /v2 HTTP/1.1\r\n", b"Connection: close\r\n\r\n"
+
+    def exchange() -> bytes:
+        with socket.create_connection(("127.0.0.1", stage.gateway.port), timeout=10) as connection:
+            connection.sendall(first % len(values) + values + second[0])
+            time.sleep(0.2)
+            connection.sendall(second[1])
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert (await asyncio.to_thread(exchange)).count(b"HTTP/1.1 200 OK") == 2
+
+
+@pytest.mark.parametrize("value", ["9" * 30, "9" * 400, "9" * 5000, "\u00b2"])
+async def test_an_odd_deadline_is_refused(stage: Stage, value: str) -> None:
+    status, _, body = await stage.gateway.ask("POST", INFER, BODY, {"Request-Timeout-Ms": value})
+    assert (status, json.loads(body)["error"][:34]) == (400, "Unable to parse Request-Timeout-Ms")
 
 
 async def test_models_are_described(stage: Stage) -> None:

@@ -7,23 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shoal.bus import BusSettings, free_port, prepare_broker
+from broker_process import Broker
+from shoal.bus import BusSettings, free_port
 from shoal.runtime.settings import to_environment
 
 PROGRAM = Path(__file__).parent / "programs" / "service.py"
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BusSettings]:
-    prepared = prepare_broker(tmp_path / "broker", free_port())
-    with subprocess.Popen(prepared.argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        yield prepared.settings
-        process.terminate()
+def settings(broker: Broker) -> BusSettings:
+    return broker.settings()
 
 
 def start(settings: BusSettings, *argv: str) -> subprocess.Popen[str]:
@@ -44,8 +41,8 @@ def run(settings: BusSettings, *argv: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_the_service(broker: BusSettings, number: signal.Signals) -> None:
-    with start(broker, "drain") as service:
+def test_a_signal_drains_the_service(settings: BusSettings, number: signal.Signals) -> None:
+    with start(settings, "drain") as service:
         assert service.stdout is not None
         assert service.stdout.readline().startswith("up example-")
         service.send_signal(number)
@@ -53,32 +50,32 @@ def test_a_signal_drains_the_service(broker: BusSettings, number: signal.Signals
     assert (service.returncode, output) == (0, "drained\n")
 
 
-def test_trouble_with_the_environment_is_exit_code_3_and_its_own_text(broker: BusSettings) -> None:
-    code, _, errors = run(broker, "trouble")
+def test_trouble_with_the_environment_is_exit_code_3_and_its_own_text(settings: BusSettings) -> None:
+    code, _, errors = run(settings, "trouble")
     assert (code, errors) == (3, "port 1 is in use; choose another one\n")
 
 
-def test_a_failure_is_exit_code_1_and_is_logged_with_its_traceback(broker: BusSettings) -> None:
-    code, _, errors = run(broker, "fail")
+def test_a_failure_is_exit_code_1_and_is_logged_with_its_traceback(settings: BusSettings) -> None:
+    code, _, errors = run(settings, "fail")
     assert code == 1
     assert "RuntimeError: something broke" in errors
 
 
-def test_a_service_that_returns_ends_well(broker: BusSettings) -> None:
-    assert run(broker, "return")[0] == 0
+def test_a_service_that_returns_ends_well(settings: BusSettings) -> None:
+    assert run(settings, "return")[0] == 0
 
 
-def test_options_that_cannot_be_followed_are_exit_code_2(broker: BusSettings) -> None:
-    code, _, errors = run(broker, "drain", "--nats-connect-timeout=soon")
+def test_options_that_cannot_be_followed_are_exit_code_2(settings: BusSettings) -> None:
+    code, _, errors = run(settings, "drain", "--nats-connect-timeout=soon")
     assert code == 2
     assert "--nats-connect-timeout is 'soon'" in errors
 
 
-def test_a_broker_that_refuses_us_is_told_without_a_traceback(broker: BusSettings) -> None:
-    stranger = BusSettings(url=broker.url, token="wrong", connect_timeout_s=5)
+def test_a_broker_that_refuses_us_is_told_without_a_traceback(settings: BusSettings) -> None:
+    stranger = BusSettings(url=settings.url, token="wrong", connect_timeout_s=5)
     code, _, errors = run(stranger, "drain")
     assert code == 1
-    assert broker.url in errors
+    assert settings.url in errors
     assert "Traceback" not in errors
 
 

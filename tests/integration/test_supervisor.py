@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.runtime.supervisor import Command, Supervisor
 from shoal_server import until
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -59,6 +61,16 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+async def test_a_child_that_ends_just_before_its_signal_is_reaped_all_the_same() -> None:
+    supervisor = Supervisor([Command("brief", 0, [sys.executable, "-c", ""])], 30.0)
+    running = asyncio.create_task(supervisor.run())
+    await asyncio.sleep(0)
+    # The loop stands still meanwhile, so the supervisor does not know yet that the child has ended.
+    until(lambda: not is_alive(supervisor.pids["brief"]))
+    supervisor.request_stop()
+    assert await asyncio.wait_for(running, 5) == 0
 
 
 def test_no_child_outlives_a_killed_supervisor(tmp_path: Path, supervise: Supervise) -> None:

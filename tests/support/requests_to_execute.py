@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from shoal.core import messages
+from shoal.core import encoding
 from shoal.core.messages import V1, Batch, BatchItem, InferRequest
 from shoal.core.tensors import Tensor, pack_inline
 from shoal.workers.backend import Request
@@ -69,7 +69,7 @@ def batch_of(*requests: tuple[InferRequest, bytes], queue_us: int = 0, **fields:
     items: list[BatchItem] = []
     payload: list[bytes] = []
     for request, body in requests:
-        header = messages.encode(request)
+        header = encoding.encode(request)
         items.append(BatchItem(len(header), len(body), queue_us))
         payload += [header, body]
     batch = Batch(V1, 1, 1, 0, "full", tuple(items))

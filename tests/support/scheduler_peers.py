@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from scheduler_stage import GENERATION, MODEL, VERSION, request
 from shoal.bus import Bus, BusSettings, HeartbeatBody, Part, PeerEvent, View
+from shoal.core import encoding
 from shoal.core.desired import ModelEntry, VersionEntry, encode
 from shoal.core.messages import (
     NO_TIMINGS,
@@ -32,12 +33,11 @@ from shoal.core.messages import (
     RunningBatch,
     StatisticsQuery,
     StatisticsReply,
-    decode,
 )
 from shoal.runtime.settings import to_environment
 
 MODELS = "models"
-_INFER_REQUEST = 1
+_INFER_REQUEST, _ = encoding.SCHEMA[InferRequest]
 
 
 async def until(condition: Callable[[], object], within_s: float = 15.0) -> None:
@@ -115,7 +115,7 @@ class Executor:
         payloads: list[bytes] = []
         offset = 0
         for header_nbytes, payload_nbytes, _ in batch.items:
-            found = decode(_INFER_REQUEST, part.payload[offset : offset + header_nbytes])
+            found = encoding.decode(_INFER_REQUEST, part.payload[offset : offset + header_nbytes])
             assert isinstance(found, InferRequest)
             requests.append(found)
             offset += header_nbytes

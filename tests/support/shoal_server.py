@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,17 +15,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
+from shoal.bus import free_port
+
 BIN = Path(sys.executable).parent
 EXAMPLES = Path(__file__).parents[2] / "examples" / "models"
 
 _MARK = "SHOAL_TEST_MARK"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:

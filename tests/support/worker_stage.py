@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from requests_to_execute import infer_request
 from shoal.bus import Bus, BusSettings, HeartbeatBody, Part, View
-from shoal.core import desired, messages
+from shoal.core import desired, encoding
 from shoal.core.desired import ModelEntry, VersionEntry
 from shoal.core.messages import (
     READY,
@@ -33,7 +34,7 @@ from shoal.core.messages import (
     Message,
     StatisticsReply,
 )
-from shoal.core.tensors import Tensor, pack_inline
+from shoal.core.tensors import Tensor
 from shoal.runtime.parent_death import child_environment
 from shoal.runtime.settings import to_environment
 
@@ -173,28 +174,14 @@ class Stage:
     def request(self, inputs: Iterable[Tensor], **fields: Any) -> tuple[InferRequest, list[bytes]]:
         """A request of the submitter, and its payload."""
         self._counter += 1
-        headers, buffers = pack_inline(list(inputs))
-        request = InferRequest(
-            schema=V1,
-            counter=self._counter,
-            submitter=self.submitter.bus.incarnation,
-            model="add_sub",
-            version=1,
-            generation="generation-1",
-            request_id="",
-            correlation_id=0,
-            flags=0,
-            priority=0,
-            timeout_us=0,
-            deadline_us=None,
-            batch_size=headers[0].shape[0],
-            inputs=headers,
-            outputs=(),
-            parameters={},
-            traceparent="",
-            attempt=0,
-        )
-        return request._replace(**fields), [bytes(buffer) for buffer in buffers]
+        known: dict[str, Any] = {
+            "counter": self._counter,
+            "submitter": self.submitter.bus.incarnation,
+            "model": "add_sub",
+            "generation": "generation-1",
+        }
+        made, payload = infer_request(*inputs, **(known | fields))
+        return made, [payload]
 
     def send_batch(
         self,
@@ -212,7 +199,7 @@ class Stage:
         items: list[BatchItem] = []
         payload: list[bytes] = []
         for request, buffers in requests:
-            header = messages.encode(request)
+            header = encoding.encode(request)
             items.append(BatchItem(len(header), sum(map(len, buffers)), queue_us))
             payload += [header, *buffers]
         batch = Batch(V1, self.epoch if epoch is None else epoch, number, instance.slot, "full", tuple(items))

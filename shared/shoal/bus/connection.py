@@ -21,7 +21,8 @@ from shoal.bus.link import Link
 from shoal.bus.outbox import Outbox
 from shoal.bus.reassembly import Reassembler
 from shoal.bus.settings import BusSettings
-from shoal.core.messages import SCHEMA, V1, Heartbeat, Message, decode, encode
+from shoal.core.encoding import SCHEMA, decode, encode
+from shoal.core.messages import V1, Heartbeat, Message
 from shoal.telemetry.logs import get_logger
 
 M = TypeVar("M", bound=Message)

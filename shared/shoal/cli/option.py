@@ -8,12 +8,11 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from shoal.runtime.arguments import BOOLEANS
+
 Value = str | int | float | bool
 
 INT_MAX = 2**31 - 1
-
-_TRUE = ("true", "on", "1")
-_FALSE = ("false", "off", "0")
 
 
 class BadValue(Exception):
@@ -92,12 +91,10 @@ def never(
 
 
 def _boolean(text: str) -> bool:
-    lowered = text.lower()
-    if lowered in _TRUE:
-        return True
-    if lowered in _FALSE:
-        return False
-    raise BadValue(f"invalid value for bool option: {text}")
+    try:
+        return BOOLEANS[text.lower()]
+    except KeyError:
+        raise BadValue(f"invalid value for bool option: {text}") from None
 
 
 def _number(text: str) -> int:

@@ -1,19 +1,15 @@
-"""Every message between Shoal's processes, and its encoding.
+"""Every message between Shoal's processes; `shoal.core.encoding` has their form on the wire.
 
-A message is a `NamedTuple` whose first field is its schema version, packed as a MessagePack array; bytes of small
-tensors (the payload) follow the header untouched. Models appear in headers only, never in subjects. Times on the wire
-are remaining or elapsed microseconds, never clock readings: clocks of two processes are not comparable. Golden files
-in `tests/unit/core/golden` pin every encoding; a change of layout raises the message's version in `SCHEMA`.
+A message is a `NamedTuple` whose first field is its schema version; the bytes of its tensors (the payload) travel
+behind it. Models appear in messages only, never in subjects. Times are remaining or elapsed microseconds, never clock
+readings: clocks of two processes are not comparable.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import msgpack
-
-from shoal.core.errors import InternalError
-from shoal.core.tensors import TensorHeader, header_from_wire
+from shoal.core.tensors import TensorHeader
 
 Parameter = bool | int | float | str
 
@@ -330,81 +326,3 @@ Message = (
     | DescribeModel
     | DescribeReply
 )
-
-#: Number of each message on the wire and the version of its layout. Numbers are never used again.
-SCHEMA: dict[type[Message], tuple[int, int]] = {
-    InferRequest: (1, 1),
-    InferResponse: (2, 1),
-    Batch: (3, 1),
-    BatchDone: (4, 1),
-    Cancel: (5, 1),
-    NotOwner: (6, 1),
-    Stale: (7, 1),
-    Reconcile: (8, 1),
-    ReconcileReply: (9, 1),
-    BatchQuery: (10, 1),
-    BatchQueryReply: (11, 1),
-    Resend: (12, 1),
-    ExecutorReport: (13, 1),
-    Heartbeat: (14, 1),
-    StatisticsQuery: (15, 1),
-    StatisticsReply: (16, 1),
-    DescribeModel: (17, 1),
-    DescribeReply: (18, 1),
-}
-
-_BY_NUMBER: dict[int, type[Message]] = {number: cls for cls, (number, _) in SCHEMA.items()}
-_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
-
-
-def encode(message: Message) -> bytes:
-    """The message's header bytes: a MessagePack array of its fields."""
-    header: bytes = _pack(message)
-    return header
-
-
-def decode(number: int, header: bytes | memoryview) -> Message:
-    """The message with this number. Raises InternalError for an unknown number or another schema version."""
-    cls = _BY_NUMBER.get(number)
-    if cls is None:
-        raise InternalError(f"message of unknown kind {number}; are all processes of one release?")
-    fields = msgpack.unpackb(header, use_list=False, strict_map_key=False)
-    if fields[0] != SCHEMA[cls][1]:
-        raise InternalError(f"{cls.__name__} of schema {fields[0]}, expected {SCHEMA[cls][1]}; mixed releases?")
-    build = _NESTED.get(cls)
-    message: Message = build(fields) if build else cls._make(fields)
-    return message
-
-
-def _infer_request(f: tuple[Any, ...]) -> InferRequest:
-    return InferRequest._make((*f[:13], tuple(map(header_from_wire, f[13])), *f[14:]))
-
-
-def _infer_response(f: tuple[Any, ...]) -> InferResponse:
-    return InferResponse._make((*f[:6], tuple(map(header_from_wire, f[6])), f[7], Timings._make(f[8])))
-
-
-def _batch(f: tuple[Any, ...]) -> Batch:
-    return Batch._make((*f[:5], tuple(map(BatchItem._make, f[5]))))
-
-
-def _executor_report(f: tuple[Any, ...]) -> ExecutorReport:
-    return ExecutorReport(f[0], f[1], tuple(map(RunningBatch._make, f[2])), f[3])
-
-
-def _heartbeat(f: tuple[Any, ...]) -> Heartbeat:
-    return Heartbeat._make((*f[:9], tuple(map(InstanceStatus._make, f[9])), tuple(map(ModelCounters._make, f[10]))))
-
-
-def _statistics_reply(f: tuple[Any, ...]) -> StatisticsReply:
-    return StatisticsReply(f[0], f[1], {who: tuple(map(ModelCounters._make, rows)) for who, rows in f[2].items()})
-
-
-_NESTED: dict[type[Message], Any] = {
-    InferRequest: _infer_request,
-    InferResponse: _infer_response,
-    Batch: _batch,
-    ExecutorReport: _executor_report,
-    Heartbeat: _heartbeat,
-    StatisticsReply: _statistics_reply,
-}

@@ -166,7 +166,8 @@ class Supervisor:
         if number is signal.SIGKILL:
             os.killpg(child.process.pid, number)
         else:
-            child.process.send_signal(number)
+            # Not `send_signal`, which collects a child that has just ended, whose group `_reap` could not kill then.
+            os.kill(child.process.pid, number)
 
     def _wake_at(self, time: float) -> None:
         loop = asyncio.get_running_loop()

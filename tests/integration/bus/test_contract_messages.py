@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from shoal.bus import Bus, Part
+from shoal.core.encoding import SCHEMA, encode
 from shoal.core.errors import InvalidArgument
-from shoal.core.messages import SCHEMA, V1, BatchQuery, Cancel, NotOwner, encode
+from shoal.core.messages import V1, BatchQuery, Cancel, NotOwner
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Until

@@ -70,6 +70,16 @@ async def serve(stage: Stage, source: str, count: int = 1) -> None:
     stage.start_agent()
 
 
+async def agent_of(stage: Stage) -> str:
+    """The only agent's incarnation, once it was heard."""
+
+    def agents() -> list[str]:
+        return [p.incarnation for p in stage.scheduler.bus.peers.values() if p.role == "agent"]
+
+    (agent,) = await eventually(agents, "the agent")
+    return agent
+
+
 def request(stage: Stage, value: float = 1.0, **fields: Any) -> Request:
     return stage.request([floats("A", [[value]])], model="double", **fields)
 
@@ -324,13 +334,53 @@ async def test_a_description_that_ends_its_process_is_an_error_with_its_last_wor
     """
     write(stage, source)
     stage.start_agent()
-
-    def agents() -> list[str]:
-        return [p.incarnation for p in stage.scheduler.bus.peers.values() if p.role == "agent"]
-
-    (agent,) = await eventually(agents, "the agent")
+    agent = await agent_of(stage)
     question = DescribeModel(V1, 1, "double", 1, str(stage.directory / "double"), json.dumps(config()), {})
     stage.scheduler.bus.send(agent, question)
     error = (await stage.scheduler.first(DescribeReply)).error
     expected = "the process that described model 'double' ended with exit code 9; its last output was:\ncannot complete"
     assert error == (Code.INTERNAL, expected)
+
+
+async def test_threads_that_a_model_left_behind_do_not_delay_its_description(stage: Stage) -> None:
+    source = """
+    import threading
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    class TritonPythonModel:
+        pass
+    """
+    write(stage, source)
+    stage.start_agent()
+    agent = await agent_of(stage)
+    question = DescribeModel(V1, 1, "double", 1, str(stage.directory / "double"), json.dumps(config()), {})
+    stage.scheduler.bus.send(agent, question)
+    assert (await stage.scheduler.first(DescribeReply)).error is None
+
+
+async def test_an_exception_of_any_text_is_the_reason_of_a_failed_load(stage: Stage) -> None:
+    source = """
+    class TritonPythonModel:
+        def initialize(self, args):
+            raise ValueError("file \\udcff " + "x" * 3_000_000)
+    """
+    await serve(stage, source)
+    (instance,) = await stage.in_state(UNAVAILABLE)
+    assert instance.reason.startswith("Internal: ValueError: file \\udcff xxx")
+
+
+async def test_an_exception_of_any_text_is_answered(stage: Stage) -> None:
+    source = """
+    class Unusual(BaseException):
+        pass
+    class TritonPythonModel:
+        def execute(self, requests):
+            raise Unusual("file \\udcff")
+    """
+    await serve(stage, source)
+    (instance,) = await stage.ready()
+    asked = request(stage)
+    stage.send_batch(instance, [asked])
+    error = (await stage.answer(asked[0])).message.error
+    assert error is not None
+    assert "Unusual: file \\udcff" in error[1]
+    assert [status.executor for status in await stage.ready()] == [instance.executor]

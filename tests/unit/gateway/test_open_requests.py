@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway_models import add_sub, call, int32, served
-from shoal.core.errors import NotFound, Unavailable
+from shoal.core.errors import InternalError, NotFound, Unavailable
 from shoal.gateway.normalize import Checked, check
 from shoal.gateway.open_request import Action, Ask, Fail, OpenRequest, Owner, Recheck, Send, Withdraw
 from shoal.gateway.open_requests import OpenRequests
@@ -120,6 +120,17 @@ def test_what_the_owner_does_not_know_is_sent_again(requests: OpenRequests) -> N
     assert request.attempt == 2
 
 
+def test_a_request_that_never_arrives_is_given_up(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    for _ in range(9):
+        assert requests.reconciled("scheduler-a", 7, (1,), (), 6.0) == [Send(request)]
+    assert errors(requests.reconciled("scheduler-a", 7, (1,), (), 6.0)) == [
+        "request for model 'addsub' was sent 10 times and did not arrive at the scheduler; "
+        "are all processes of one release?"
+    ]
+    assert len(requests) == 0
+
+
 def test_an_answer_that_was_lost_is_told_to_the_client(requests: OpenRequests) -> None:
     requests.open(checked(), 1.0)
     assert "its answer was lost" in errors(requests.reconciled("scheduler-a", 7, (), (1,), 2.0))[0]
@@ -199,6 +210,22 @@ def test_a_request_is_given_up_a_second_after_its_deadline(requests: OpenRequest
 def test_a_deadline_that_has_passed_already_is_refused(requests: OpenRequests) -> None:
     with pytest.raises(Unavailable, match="deadline passed before the request"):
         requests.open(checked(deadline_s=1.0), 1.0)
+
+
+def test_a_request_that_cannot_be_sent_is_closed(requests: OpenRequests) -> None:
+    request = requests.open(checked(), 1.0)
+    error = InternalError("too big")
+    assert requests.fail(request.counter, error) == [Fail(request, error)]
+    assert requests.fail(request.counter, error) == []
+    assert len(requests) == 0
+
+
+def test_what_a_new_owner_does_not_know_is_sent_again_in_the_order_in_which_it_came(requests: OpenRequests) -> None:
+    first, second, third = (requests.open(checked(), 1.0) for _ in range(3))
+    requests.stale("scheduler-a", (1,), 1.5)
+    requests.rechecked(first, checked())
+    assert requests.owner_is(SUCCESSOR, 2.0) == [Ask("scheduler-b", (1, 2, 3))]
+    assert requests.reconciled("scheduler-b", 8, (1, 2, 3), (), 2.1) == [Send(first), Send(second), Send(third)]
 
 
 def test_closing_answers_everything(requests: OpenRequests) -> None:

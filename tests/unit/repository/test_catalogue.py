@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from shoal.repository import catalogue
@@ -21,3 +22,19 @@ def test_an_unreadable_repository_does_not_hide_the_others(tmp_path: Path) -> No
     found = catalogue.find([str(tmp_path / "gone"), str(tmp_path / "one")])
     assert found.names == ("a",)
     assert found.reason == f"repository '{tmp_path / 'gone'}' cannot be read: No such file or directory"
+
+
+def test_one_bad_link_does_not_hide_the_other_models(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    found = catalogue.find([str(tmp_path)])
+    assert found.names == ("a",)
+    assert found.reason == f"'{tmp_path / 'circle'}' cannot be read: Too many levels of symbolic links"
+
+
+def test_a_name_that_is_no_text_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    os.mkdir(os.fsencode(tmp_path) + b"/b\xff")
+    found = catalogue.find([str(tmp_path)])
+    assert found.names == ("a",)
+    assert found.reason == f"'{tmp_path}/b\\udcff' cannot be a model: its name is not UTF-8"

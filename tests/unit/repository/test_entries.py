@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shoal.core.desired import NO_VERSION, VersionEntry, decode_model, encode
+from shoal.core.desired import ENTRY_LIMIT_BYTES, NO_VERSION, VersionEntry, decode_model, encode
 from shoal.core.errors import InternalError, InvalidArgument
 from shoal.core.readiness import version_states
 from shoal.repository import draft, entries, snapshot
@@ -38,6 +38,16 @@ def test_an_entry_that_is_too_large_fails(made: Draft) -> None:
     assert entry.versions == {}
     assert entry.failed_versions == (1,)
     assert entry.reason.startswith("Unsupported: model 'm': configuration and labels take ")
+
+
+@pytest.mark.parametrize("text", ["x" * 200_000, "\u00e9" * 200_000, "lone \udcff"])
+def test_any_reason_fits_into_an_entry(made: Draft, text: str) -> None:
+    for entry in (
+        entries.failed(made, {1: InternalError(text)}),
+        entries.without_versions("m", "/repository/m", InternalError(text)),
+    ):
+        assert len(encode(entry)) <= ENTRY_LIMIT_BYTES
+        assert entry.reason[:14] == f"Internal: {text[:4]}"
 
 
 def test_failed_versions_bear_the_first_reason(made: Draft) -> None:

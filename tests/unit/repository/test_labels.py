@@ -34,3 +34,9 @@ def test_a_missing_file_is_named(make_model: MakeModel) -> None:
 def test_files_outside_the_model_are_refused(make_model: MakeModel, filename: str) -> None:
     with pytest.raises(InvalidArgument, match="must stay within the model directory"):
         labels.read(config(filename), str(make_model(None)))
+
+
+def test_a_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:
+    config = {"output": [{"name": "B", "label_filename": "a\0b"}]}
+    with pytest.raises(InvalidArgument, match=r"label_filename 'a\\x00b' is no file name: embedded null byte"):
+        labels.read(config, str(tmp_path))

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,28 @@ def test_links_are_followed_and_circles_end(make_model: MakeModel) -> None:
     (directory / "2").symlink_to(directory / "1")
     found = snapshot.take(str(directory))
     assert [item.path for item in found.items] == ["1", "1/circle", "1/model.py", "2", "2/circle", "2/model.py"]
+
+
+def test_links_that_lead_nowhere_are_left_out(make_model: MakeModel) -> None:
+    directory = make_model(None, {"1/model.py": "x"})
+    (directory / "circle").symlink_to(directory / "circle")
+    (directory / "gone").symlink_to(directory / "nothing")
+    assert [item.path for item in snapshot.take(str(directory)).items] == ["1", "1/model.py"]
+
+
+def test_what_vanishes_while_it_is_looked_at_is_left_out(
+    make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = make_model(None, {"1/model.py": "x", "1/copy/part": "x"})
+    look = os.scandir
+
+    def vanish(path: str) -> Iterator[os.DirEntry[str]]:
+        if str(path).endswith("copy"):
+            shutil.rmtree(path)
+        return look(path)
+
+    monkeypatch.setattr(os, "scandir", vanish)
+    assert [item.path for item in snapshot.take(str(directory)).items] == ["1", "1/model.py"]
 
 
 def test_a_missing_directory_is_an_error(tmp_path: Path) -> None:

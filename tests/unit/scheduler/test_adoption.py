@@ -5,10 +5,11 @@ from __future__ import annotations
 from scheduler_stage import MS, S, Stage, batch, config, dynamic, key, refusal
 from shoal.core.errors import Code
 from shoal.core.messages import V1, BatchQuery, Cancel, ReconcileReply, Resend, RunningBatch
-from shoal.scheduler.actions import Action, Tell
+from shoal.scheduler.actions import Action, Refuse, Tell
 from shoal.scheduler.events import (
     AdoptionBegan,
     CancelRequested,
+    ExecutorGone,
     ExecutorReported,
     LinkChanged,
     ModelConfigured,
@@ -99,6 +100,43 @@ def test_requests_of_an_adopted_batch_that_dies_are_sent_again_by_their_submitte
     report(stage, "e0", 1, 2)
     assert stage.gone(executor="e0") == [Tell("s", ReconcileReply(V1, NEW, (1, 2), ()))]
     assert stage.core.open_count == 0
+
+
+def test_an_execution_of_an_adopted_batch_that_died_counts_as_a_try() -> None:
+    stage = new_owner()
+    report(stage, "e0", 1)
+    stage.gone(executor="e0")
+    stage.ready(executor="e1")
+    assert stage.arrive(1, attempt=2) == [batch(1, "instance idle", [1], executor="e1")]
+    (refused,) = stage.gone(executor="e1", cause="signal 11")
+    assert isinstance(refused, Refuse)
+    assert "twice (first: signal 9; then: signal 11)" in refused.error[1]
+
+
+def test_a_batch_of_an_executor_that_no_agent_told_us_of_ends_with_it() -> None:
+    stage = new_owner(executors=0)
+    report(stage, "e0", 1)
+    assert stage.handle(ExecutorGone("e0", "it left")) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
+    assert stage.core.open_count == 0
+
+
+def test_what_an_adopted_batch_is_executing_is_not_tried_a_second_time_beside_it() -> None:
+    stage = new_owner(executors=2)
+    stage.wait(1 * S)
+    assert stage.arrive(1, attempt=2) == [batch(1, "instance idle", [1], executor="e0")]
+    report(stage, "e1", 1)
+    assert stage.gone(executor="e0") == []
+    assert stage.done(7, executor="e1", epoch=OLD) == []
+    assert stage.core.open_count == 0
+
+
+def test_requests_that_have_to_be_sent_again_are_named_in_their_submitters_order() -> None:
+    stage = new_owner()
+    stage.handle(ReconcileAsked("s", (3, 1, 2)))
+    stage.handle(ReconcileAsked("s", (3, 1, 2, 4)))
+    assert report(stage, "e0", 1) == [Tell("s", ReconcileReply(V1, NEW, (3, 2, 4), ()))]
+    assert stage.arrive(3, 2, 4) == []
+    assert stage.done(7, executor="e0", epoch=OLD) == [batch(1, "instance idle", [3, 2, 4], executor="e0")]
 
 
 def test_a_late_report_takes_over_what_was_queued_meanwhile() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from scheduler_stage import MS, Stage, arrival, batch, dynamic, entry, tensor
-from shoal.scheduler.actions import BatchReason
+from scheduler_stage import MS, Stage, arrival, batch, dynamic, entry, key, tensor
+from shoal.scheduler.actions import BatchReason, Dispatch
 from shoal.scheduler.dynamic import DynamicBatcher
 from shoal.scheduler.events import CancelRequested, RequestsArrived
 
@@ -262,3 +262,15 @@ def test_preserve_ordering_keeps_one_batch_in_flight_so_that_answers_cannot_over
 def test_without_preserve_ordering_batches_run_side_by_side() -> None:
     stage = Stage(dynamic(max_batch_size=2), instances=2)
     assert len(stage.arrive(1, 2, 3)) == 2
+
+
+def test_requests_that_do_not_fit_into_one_message_go_into_several_batches() -> None:
+    stage = Stage(dynamic(max_batch_size=4))
+    big = bytes(600 << 20)
+    sent = stage.handle(RequestsArrived((arrival(1, big), arrival(2, big), arrival(3))))
+    (first,) = sent
+    assert isinstance(first, Dispatch)
+    assert (first.reason, [item.key for item in first.items]) == ("full", [key(1)])
+    (second,) = stage.done(1)
+    assert isinstance(second, Dispatch)
+    assert [item.key for item in second.items] == [key(2), key(3)]

@@ -130,3 +130,10 @@ def test_everything_of_a_submitter_that_left_is_dropped_without_answers() -> Non
     assert stage.handle(SubmitterLeft("other")) == [Tell("e", Cancel(V1, "other", (1,)))]
     assert stage.done(1) == [batch(2, "instance idle", [3])]
     assert stage.core.open_count == 1
+
+
+def test_a_request_that_fits_into_no_batch_is_refused() -> None:
+    stage = Stage(config())
+    text = "request for model 'm' has 1073741825 bytes, at most 1072693248 fit"
+    refused = stage.handle(RequestsArrived((arrival(1, bytes(1 << 30)),)))
+    assert refused == [refusal(1, Code.INVALID_ARG, text)]

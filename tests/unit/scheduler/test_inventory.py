@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 from shoal.core.messages import LOADING, READY, UNAVAILABLE, UNLOADING, InstanceStatus
-from shoal.scheduler.events import Event, InstanceDraining, InstanceGone, InstanceReady, OutlookChanged
+from shoal.scheduler.events import (
+    Event,
+    ExecutorGone,
+    InstanceDraining,
+    InstanceGone,
+    InstanceReady,
+    OutlookChanged,
+)
 from shoal.scheduler.inventory import Inventory
 
 
@@ -101,9 +108,18 @@ def test_an_agent_that_is_heard_again_tells_its_instances_anew() -> None:
 def test_an_executor_that_left_is_gone_although_its_agent_still_lists_it() -> None:
     inventory = Inventory()
     inventory.observe("a", (row(READY),))
-    assert inventory.executor_left("e") == [InstanceGone("e", 0, "executor e: it left")]
+    cause = "executor e: it left"
+    assert inventory.executor_left("e") == [InstanceGone("e", 0, cause), ExecutorGone("e", cause)]
     assert inventory.observe("a", (row(READY), row(LOADING, "", 1))) == []
     assert inventory.observe("a", (row(READY, "e2"),)) == [ready("e2")]
+
+
+def test_an_executor_that_vanished_means_nothing_while_a_living_agent_lists_it() -> None:
+    inventory = Inventory()
+    inventory.observe("a", (row(READY),))
+    assert inventory.executor_vanished("e") == []
+    inventory.observe("a", (row(LOADING, ""),))
+    assert inventory.executor_vanished("e") == [ExecutorGone("e", "executor e: its host was lost")]
 
 
 def test_a_new_core_is_told_everything_that_is_so() -> None:

@@ -12,6 +12,8 @@ from shoal.core.model_config import DynamicBatching, QueuePolicy
 from shoal.scheduler.events import RequestsArrived
 from shoal.scheduler.queue import MODEL_LIMIT, Expired, PriorityQueue
 
+FULL = "[request id: <id_unknown>] Exceeds maximum queue size"
+
 
 def busy(**batching: Any) -> Stage:
     """A model with these batching fields whose only instance executes request 0."""
@@ -26,29 +28,35 @@ def policy(**fields: Any) -> dict[str, Any]:
 
 def test_requests_beyond_max_queue_size_are_refused_before_they_are_accepted() -> None:
     stage = busy(**policy(max_queue_size=2))
-    refused = refusal(3, Code.UNAVAILABLE, "Exceeds maximum queue size")
+    refused = refusal(3, Code.UNAVAILABLE, FULL)
     assert stage.arrive(1, 2, 3) == [refused]
     assert stage.done(1) == [batch(2, "instance idle", [1, 2])]
     assert stage.arrive(3) == []
+
+
+def test_a_refusal_for_want_of_room_names_the_id_of_the_request() -> None:
+    stage = busy(**policy(max_queue_size=1))
+    text = "[request id: r7] Exceeds maximum queue size"
+    assert stage.arrive(1, 2, request_id="r7") == [refusal(2, Code.UNAVAILABLE, text)]
 
 
 def test_max_queue_size_counts_each_priority_level_on_its_own() -> None:
     stage = busy(priority_levels=2, default_priority_level=1, **policy(max_queue_size=1))
     assert stage.arrive(1, priority=1) == []
     assert stage.arrive(2, priority=2) == []
-    assert stage.arrive(3, priority=2) == [refusal(3, Code.UNAVAILABLE, "Exceeds maximum queue size")]
+    assert stage.arrive(3, priority=2) == [refusal(3, Code.UNAVAILABLE, FULL)]
 
 
 def test_max_queue_size_counts_delayed_requests_too() -> None:
     stage = busy(**policy(max_queue_size=1, default_timeout_microseconds=1000, timeout_action="DELAY"))
     stage.arrive(1)
     stage.wait(2 * MS)
-    assert stage.arrive(2) == [refusal(2, Code.UNAVAILABLE, "Exceeds maximum queue size")]
+    assert stage.arrive(2) == [refusal(2, Code.UNAVAILABLE, FULL)]
 
 
 def test_a_level_may_have_a_policy_of_its_own() -> None:
     stage = busy(priority_levels=2, default_priority_level=2, priority_queue_policy={"1": {"max_queue_size": 1}})
-    assert stage.arrive(1, 2, priority=1) == [refusal(2, Code.UNAVAILABLE, "Exceeds maximum queue size")]
+    assert stage.arrive(1, 2, priority=1) == [refusal(2, Code.UNAVAILABLE, FULL)]
     assert stage.arrive(3, 4, priority=2) == []
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from scheduler_stage import Stage, arrival, config
 from shoal.core.messages import V1, ReconcileReply, Resend
 from shoal.scheduler.actions import Tell
-from shoal.scheduler.events import ReconcileAsked, RequestsArrived
+from shoal.scheduler.events import ExecutorGone, InstanceDraining, ReconcileAsked, RequestsArrived
 
 
 def test_waiting_running_and_awaited_requests_are_in_our_hands() -> None:
@@ -47,3 +47,21 @@ def test_an_executor_that_lost_only_one_instance_still_answers() -> None:
     stage.done(1)
     stage.gone(1)
     assert Tell("e", Resend(V1, "s", 1)) in stage.handle(ReconcileAsked("s", (1,)))
+
+
+def test_a_finished_request_is_lost_with_an_executor_that_ended_after_its_instance_was_unloaded() -> None:
+    stage = Stage(config())
+    stage.arrive(1)
+    stage.done(1)
+    stage.handle(InstanceDraining("e", 0))
+    stage.handle(ExecutorGone("e", "it left"))
+    assert stage.handle(ReconcileAsked("s", (1,))) == [Tell("s", ReconcileReply(V1, 1, (), (1,)))]
+
+
+def test_an_executor_that_was_taken_for_dead_and_is_back_answers_again() -> None:
+    stage = Stage(config())
+    stage.arrive(1)
+    stage.done(1)
+    stage.gone()
+    stage.ready()
+    assert stage.handle(ReconcileAsked("s", (1,)))[0] == Tell("e", Resend(V1, "s", 1))

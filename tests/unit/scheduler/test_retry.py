@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from scheduler_stage import MS, Stage, batch, config, dynamic, refusal
+from scheduler_stage import MS, Stage, batch, config, dynamic, entry, key, refusal
 from shoal.core.errors import Code
-from shoal.core.messages import V1, Cancel
+from shoal.core.messages import V1, Cancel, Stale
 from shoal.scheduler.actions import Tell
-from shoal.scheduler.events import CancelRequested
+from shoal.scheduler.events import CancelRequested, ExecutorGone, InstanceDraining, ModelConfigured
+from shoal.scheduler.retry import Deaths
 
 TWICE = (
     "model 'm' version 1: the executor ended during the execution of this request, twice "
@@ -74,3 +75,40 @@ def test_a_deadline_that_passes_before_the_second_try_says_that_it_was_executing
         "its execution ended with its executor: signal 9"
     )
     assert stage.wait(1 * MS) == [refusal(1, Code.UNAVAILABLE, text, queue_ns=1 * MS, executed=True)]
+
+
+def test_a_try_that_was_used_up_stays_used_up_when_the_generation_is_replaced() -> None:
+    stage = Stage(config())
+    stage.arrive(1)
+    stage.handle(ModelConfigured("m", "g2", {1: config()}))
+    assert stage.gone() == [Tell("s", Stale(V1, (1,)))]
+    stage.ready(generation="g2", executor="e2")
+    assert stage.arrive(1, generation="g2", attempt=2) == [batch(2, "instance idle", [1], executor="e2")]
+    refused = refusal(1, Code.UNAVAILABLE, TWICE, queue_ns=1, executed=True)
+    assert stage.gone(executor="e2", cause="signal 11") == [refused]
+
+
+def test_what_a_believed_dead_batch_answered_is_not_tried_again_by_its_second_one() -> None:
+    stage = Stage(config(), instances=2)
+    stage.arrive(1)
+    assert stage.gone(0) == [batch(2, "instance idle", [1], slot=1)]
+    stage.done(1)
+    stage.ready(executor="e2")
+    assert stage.gone(1) == []
+    assert stage.core.open_count == 0
+
+
+def test_the_memory_of_deaths_is_bounded() -> None:
+    deaths = Deaths()
+    deaths.remember([key(counter) for counter in range(5000)], ("signal 9",))
+    assert deaths.restore(entry(1)).deaths == ()
+    assert deaths.restore(entry(4999)).deaths == ("signal 9",)
+    assert deaths.restore(entry(4999)).deaths == ()
+
+
+def test_a_batch_whose_instance_was_unloaded_is_tried_again_when_its_executor_ends() -> None:
+    stage = Stage(config())
+    stage.arrive(1)
+    stage.handle(InstanceDraining("e", 0))
+    stage.ready(executor="e2")
+    assert stage.handle(ExecutorGone("e", "it left")) == [batch(2, "instance idle", [1], executor="e2")]

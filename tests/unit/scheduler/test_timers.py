@@ -31,3 +31,14 @@ def test_a_timer_that_fires_too_early_is_set_again() -> None:
     timers.change()
     assert timers.due(29) == []
     assert timers.change() == SetTimer(30)
+
+
+def test_times_that_an_earlier_one_took_the_place_of_do_not_pile_up() -> None:
+    timers: Timers[str] = Timers()
+    for now in range(1000):
+        timers.ask("a", 10**9)
+        timers.ask("a", now)
+        assert timers.due(now) == ["a"]
+    timers.ask("a", 10**9)
+    assert len(timers) < 200
+    assert timers.due(10**9) == ["a"]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from shoal.bus import Peer, PeerEvent
 from shoal.core.messages import READY, V1, Heartbeat, InstanceStatus
-from shoal.scheduler.events import InstanceGone, InstanceReady, LinkChanged
+from shoal.scheduler.events import ExecutorGone, InstanceGone, InstanceReady, LinkChanged
 from shoal.scheduler.inventory import Inventory
 from shoal.scheduler.workers import worker_events
 
@@ -45,9 +45,31 @@ def test_a_suspected_executor_is_not_given_up_while_its_agent_is_heard() -> None
     worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
     executor = peer(beat("e", "executor"), suspected=True)
     assert worker_events(inventory, PeerEvent("suspected", executor, None), ()) == []
-    assert worker_events(inventory, PeerEvent("left", executor, None), ()) == [
-        InstanceGone("e", 0, "executor e: it left")
+    assert worker_events(inventory, PeerEvent("left", executor, None), ()) == []
+
+
+def test_an_executor_that_says_farewell_is_gone() -> None:
+    inventory = Inventory()
+    worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
+    leaving = beat("e", "executor")._replace(leaving=True)
+    cause = "executor e: it left"
+    assert worker_events(inventory, PeerEvent("left", peer(leaving), None), ()) == [
+        InstanceGone("e", 0, cause),
+        ExecutorGone("e", cause),
     ]
+
+
+def test_a_host_that_was_cut_off_for_long_serves_again() -> None:
+    inventory = Inventory()
+    worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
+    executor = peer(beat("e", "executor"), suspected=True)
+    worker_events(inventory, PeerEvent("suspected", executor, None), ())
+    worker_events(inventory, PeerEvent("suspected", AGENT, None), ())
+    worker_events(inventory, PeerEvent("left", AGENT, None), ())
+    assert worker_events(inventory, PeerEvent("left", executor, None), ()) == [
+        ExecutorGone("e", "executor e: its host was lost")
+    ]
+    assert worker_events(inventory, PeerEvent("appeared", AGENT, None), ()) == [READY_EVENT]
 
 
 def test_other_roles_are_no_workers() -> None:

@@ -48,7 +48,7 @@ def test_a_refusal_keeps_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
     assert describe.describe("x:Describing", QUESTION) == Description("", (Code.INVALID_ARG, "does not fit"))
 
 
-@pytest.mark.parametrize("raised", [ValueError("boom"), SystemExit("boom")])
+@pytest.mark.parametrize("raised", [ValueError("boom"), SystemExit("boom"), GeneratorExit("boom")])
 def test_anything_else_is_internal(monkeypatch: pytest.MonkeyPatch, raised: BaseException) -> None:
     monkeypatch.setattr(Describing, "raises", raised)
     expected = (Code.INTERNAL, f"{type(raised).__name__}: boom")

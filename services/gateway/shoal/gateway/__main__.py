@@ -19,24 +19,22 @@ def main() -> int:
     """Run the process to its end; returns its exit code (see `run_service`). Does not return when the process becomes
     the gRPC transport."""
     parser = make_parser()
-    arguments, _ = parser.parse_known_args()
+    add_bus_options(parser)
+    arguments = parser.parse_args()
     if arguments.protocol == "grpc":
         try:
-            _launch_grpc()
+            _launch_grpc(parser, arguments)
         except EnvironmentTrouble as trouble:
             sys.stderr.write(f"{trouble}\n")
             return EXIT_ENVIRONMENT
-    return run_service("gateway", parser, _serve, LISTEN_TO)
+    return run_service("gateway", make_parser(), _serve, LISTEN_TO)
 
 
-def _launch_grpc() -> None:
+def _launch_grpc(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
     """Become the transport, where it is a process of its own; returns where gRPC is served from this one."""
     from shoal.gateway.grpc.server import launch
 
     die_with_parent()
-    parser = make_parser()
-    add_bus_options(parser)
-    arguments = parser.parse_args()
     configure_logs()
     try:
         settings = bus_settings(arguments, os.environ)

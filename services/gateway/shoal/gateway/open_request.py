@@ -18,9 +18,10 @@ class Owner(NamedTuple):
 
 class OpenRequest:
     """One request until its answer. `sent_to` is empty while it is held, `is_stale` while it is checked again;
-    `attempt` counts how often it was sent, `stale_since` is the time of its first refusal as stale."""
+    `attempt` counts how often it was sent, `losses` how often it did not arrive; `stale_since` is the time of its first
+    refusal as stale."""
 
-    __slots__ = ("attempt", "checked", "counter", "is_stale", "opened_at", "sent_to", "stale_since")
+    __slots__ = ("attempt", "checked", "counter", "is_stale", "losses", "opened_at", "sent_to", "stale_since")
 
     def __init__(self, counter: int, checked: Checked, opened_at: float) -> None:
         self.counter = counter
@@ -30,6 +31,7 @@ class OpenRequest:
         self.is_stale = False
         self.stale_since: float | None = None
         self.attempt = 0
+        self.losses = 0
 
 
 class Send(NamedTuple):

@@ -7,10 +7,10 @@ otherwise. Every doubt about a sent one (a new owner, a reconnect on either side
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable
 
 from shoal.core.errors import ShoalError, Unavailable
+from shoal.gateway.deadlines import Deadlines
 from shoal.gateway.normalize import Checked
 from shoal.gateway.open_request import Action, Ask, Fail, OpenRequest, Owner, Recheck, Send, Withdraw
 
@@ -23,6 +23,8 @@ ASK_AGE_S = 5.0
 ASK_INTERVAL_S = 1.0
 #: How long after its deadline a request is given up here; the scheduler evicts it at the deadline.
 DEADLINE_GRACE_S = 1.0
+#: A request that was lost on its way this often and is lost once more is not lost by accident.
+LOSS_LIMIT = 9
 
 
 class OpenRequests:
@@ -37,7 +39,7 @@ class OpenRequests:
         self._adrift_since: float | None = now
         self._asked: Owner | None = None
         self._asked_at = now
-        self._deadlines: list[tuple[float, int]] = []
+        self._deadlines = Deadlines()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -64,13 +66,18 @@ class OpenRequests:
         request = OpenRequest(self._last_counter, checked, now)
         self._open[request.counter] = request
         if deadline_s is not None:
-            heapq.heappush(self._deadlines, (deadline_s + DEADLINE_GRACE_S, request.counter))
+            self._deadlines.watch(deadline_s + DEADLINE_GRACE_S, request.counter, self._open)
         self._address(request)
         return request
 
     def answered(self, counter: int) -> OpenRequest | None:
         """Close a request for its answer; None for one that is not open (a second answer, or one given up)."""
         return self._open.pop(counter, None)
+
+    def fail(self, counter: int, error: ShoalError) -> list[Action]:
+        """Close a request that cannot be sent with this error."""
+        request = self._open.pop(counter, None)
+        return [Fail(request, error)] if request is not None else []
 
     def withdraw(self, counter: int) -> list[Action]:
         """Close a request whose client has left."""
@@ -144,7 +151,7 @@ class OpenRequests:
             return []
         actions: list[Action] = []
         for request in self._sent_to(sender, unknown):
-            actions += [Send(request)] if self._address(request) else []
+            actions += self._send_again(request)
         for request in self._sent_to(sender, lost):
             del self._open[request.counter]
             text = (
@@ -203,14 +210,24 @@ class OpenRequests:
         request.attempt += 1
         return True
 
+    def _send_again(self, request: OpenRequest) -> list[Action]:
+        """Send a request that did not arrive, unless that does not help."""
+        request.losses += 1
+        if request.losses <= LOSS_LIMIT:
+            return [Send(request)] if self._address(request) else []
+        text = (
+            f"request for model '{request.checked.call.model}' was sent {request.losses} times and did not arrive at "
+            "the scheduler; are all processes of one release?"
+        )
+        return self.fail(request.counter, Unavailable(text))
+
     def _sent_to(self, sender: str, counters: Iterable[int]) -> list[OpenRequest]:
         found = map(self._open.get, counters)
         return [request for request in found if request is not None and request.sent_to == sender]
 
     def _give_up_late(self, now: float) -> list[Action]:
         actions: list[Action] = []
-        while self._deadlines and self._deadlines[0][0] <= now:
-            _, counter = heapq.heappop(self._deadlines)
+        for counter in self._deadlines.passed(now):
             request = self._open.get(counter)
             if request is None:
                 continue

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from shoal.bus import Bus
 from shoal.gateway.gateway import Gateway
 from shoal.gateway.grpc.options import add_grpc_options
+from shoal.runtime.arguments import boolean, positive
 
 #: The roles whose heartbeats a gateway follows.
 LISTEN_TO = ("scheduler", "agent", "gateway", "executor")
 
 _MAX_INPUT_NBYTES = 64 * 1024 * 1024
-_BOOLEANS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +33,58 @@ class HttpOptions:
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of `python -m shoal.gateway`, without the bus options."""
-    parser = argparse.ArgumentParser("shoal.gateway", description="Serve one protocol of the inference server.")
+    parser = argparse.ArgumentParser(
+        prog="python -m shoal.gateway",
+        usage="%(prog)s --protocol {http,grpc} [--name=value ...]",
+        description="Gateway: serves one protocol to clients",
+    )
     parser.add_argument("--protocol", choices=("http", "grpc"), required=True, help="the protocol to serve")
     parser.add_argument("--id", default="triton", help="the server's name in its metadata [%(default)s]")
     parser.add_argument(
-        "--strict-readiness", type=_boolean, default=True, help="ready only when every model is [%(default)s]"
+        "--strict-readiness", type=boolean, default=True, metavar="BOOL", help="ready only when every model is [true]"
     )
     parser.add_argument(
         "--default-deadline",
-        type=_positive,
+        type=positive,
         metavar="MILLISECONDS",
         help="deadline of a request that brings none [no deadline]",
     )
-    group = parser.add_argument_group("HTTP")
-    group.add_argument("--http-address", default="0.0.0.0", help="address to listen at [%(default)s]")
-    group.add_argument(
-        "--http-port", type=int, default=8000, help="port to listen at, 0 for any free one [%(default)s]"
+    _add_http_options(parser)
+    add_grpc_options(parser)
+    return parser
+
+
+def _add_http_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("HTTP").add_argument
+    add("--http-address", default="0.0.0.0", metavar="ADDRESS", help="address to listen at [%(default)s]")
+    add(
+        "--http-port",
+        type=int,
+        default=8000,
+        metavar="PORT",
+        help="port to listen at, 0 for any free one [%(default)s]",
     )
-    group.add_argument(
-        "--reuse-http-port", type=_boolean, default=False, help="share the port with other processes [%(default)s]"
+    add(
+        "--reuse-http-port",
+        type=boolean,
+        default=False,
+        metavar="BOOL",
+        help="share the port with other processes [false]",
     )
-    group.add_argument(
+    add(
         "--http-max-input-size",
-        type=_positive,
+        type=positive,
         default=_MAX_INPUT_NBYTES,
         metavar="BYTES",
         help="largest JSON part, raw request or decompressed body [%(default)s]",
     )
-    group.add_argument(
+    add(
         "--exit-timeout-secs",
-        type=_positive,
+        type=positive,
         default=30,
         metavar="SECONDS",
         help="how long requests in flight may go on after the first signal [%(default)s]",
     )
-    add_grpc_options(parser)
-    return parser
 
 
 def http_options(arguments: argparse.Namespace) -> HttpOptions:
@@ -90,17 +106,3 @@ def make_gateway(bus: Bus, arguments: argparse.Namespace) -> Gateway:
         strict_readiness=arguments.strict_readiness,
         default_deadline_ms=arguments.default_deadline,
     )
-
-
-def _boolean(text: str) -> bool:
-    try:
-        return _BOOLEANS[text.lower()]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false") from None
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{number} is not above 0")
-    return number

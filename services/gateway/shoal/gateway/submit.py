@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic
 
 from shoal.bus import Bus, Part, Peer, PeerEvent
-from shoal.core.errors import ShoalError, Unavailable, from_wire
+from shoal.core.errors import InternalError, ShoalError, Unavailable, from_wire
 from shoal.core.messages import (
     V1,
     Cancel,
@@ -29,6 +29,7 @@ from shoal.gateway.open_request import Action, Ask, Fail, OpenRequest, Owner, Re
 from shoal.gateway.open_requests import OpenRequests
 from shoal.gateway.request import InferAnswer, InferCall
 from shoal.gateway.statistics import Statistics
+from shoal.telemetry.logs import get_logger
 
 _SCHEDULER = "scheduler"
 #: The ownership key of all models.
@@ -36,6 +37,8 @@ _MODELS = "models"
 _TICK_INTERVAL_S = 0.1
 #: Between a refusal as stale and the next check, so that the view can catch up with the scheduler's.
 _RECHECK_DELAY_S = 0.05
+
+_log = get_logger("gateway")
 
 CheckAgain = Callable[[InferCall], Awaitable[Checked]]
 
@@ -82,15 +85,24 @@ class Submitter:
         request = self._requests.open(checked, monotonic())
         answer: asyncio.Future[InferAnswer] = asyncio.get_running_loop().create_future()
         self._answers[request.counter] = answer
-        if request.sent_to:
-            self._send(request)
         try:
+            if request.sent_to:
+                self._perform((Send(request),))
             return await answer
         except asyncio.CancelledError:
             self._perform(self._requests.withdraw(request.counter))
             raise
         finally:
             del self._answers[request.counter]
+
+    def _send_or_fail(self, request: OpenRequest) -> None:
+        try:
+            self._send(request)
+        except ShoalError as error:
+            self._perform(self._requests.fail(request.counter, error))
+        except (TypeError, ValueError, OverflowError) as error:
+            # A parameter that cannot travel; asking for it to be sent again would not end.
+            self._perform(self._requests.fail(request.counter, InternalError(f"the request cannot be sent: {error}")))
 
     def _send(self, request: OpenRequest) -> None:
         checked = request.checked
@@ -163,14 +175,15 @@ class Submitter:
         return [peer for peer in self._bus.peers.values() if peer.role == _SCHEDULER]
 
     def _tick(self) -> None:
-        self._perform(self._requests.tick(monotonic()))
+        # Set first: whatever one tick meets, there is another.
         self._ticking = asyncio.get_running_loop().call_later(_TICK_INTERVAL_S, self._tick)
+        self._perform(self._requests.tick(monotonic()))
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case Send(request):
-                    self._send(request)
+                    self._send_or_fail(request)
                 case Ask(to, counters):
                     self._bus.send(to, Reconcile(V1, counters))
                 case Withdraw(to, counter):
@@ -195,4 +208,8 @@ class Submitter:
             found: Checked | ShoalError = await self._check_again(request.checked.call)
         except ShoalError as error:
             found = error
+        except Exception as error:
+            # Nobody else would answer this request.
+            _log.exception("request not checked again", model=request.checked.call.model)
+            found = InternalError(f"the request could not be checked again: {type(error).__name__}: {error}")
         self._perform(self._requests.rechecked(request, found))

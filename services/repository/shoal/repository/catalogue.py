@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 class Catalogue(NamedTuple):
     """`directories` by model name; `duplicates` are names that more than one repository has (they are in no other
-    field); `reason` tells which repositories could not be read, empty when all could."""
+    field); `reason` tells which repositories and folders could not be read, empty when all could."""
 
     directories: dict[str, str]
     duplicates: tuple[str, ...]
@@ -29,7 +29,7 @@ def find(repositories: Iterable[str]) -> Catalogue:
     troubles: list[str] = []
     for repository in dict.fromkeys(map(os.path.abspath, repositories)):
         try:
-            for name in _folders(repository):
+            for name in _folders(repository, troubles):
                 directories.setdefault(name, []).append(os.path.join(repository, name))
         except OSError as error:
             troubles.append(f"repository '{repository}' cannot be read: {error.strerror}")
@@ -40,6 +40,20 @@ def find(repositories: Iterable[str]) -> Catalogue:
     )
 
 
-def _folders(repository: str) -> list[str]:
+def _folders(repository: str, troubles: list[str]) -> list[str]:
+    """Names of the models; a folder that cannot be one adds to `troubles` and hides no other."""
+    names = []
     with os.scandir(repository) as entries:
-        return [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+        for entry in entries:
+            shown = entry.path.encode("utf-8", "backslashreplace").decode()
+            try:
+                if entry.name.startswith(".") or not entry.is_dir():
+                    continue
+            except OSError as error:
+                troubles.append(f"'{shown}' cannot be read: {error.strerror}")
+                continue
+            if shown == entry.path:
+                names.append(entry.name)
+            else:
+                troubles.append(f"'{shown}' cannot be a model: its name is not UTF-8")
+    return names

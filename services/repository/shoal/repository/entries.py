@@ -7,6 +7,9 @@ from shoal.core.errors import ShoalError, Unsupported
 from shoal.core.messages import V1
 from shoal.repository.draft import Draft
 
+#: Of a reason, which may be an exception's text and then of any size; leaves room for the rest of an entry.
+_REASON_LIMIT_BYTES = 16 * 1024
+
 
 def served(draft: Draft, versions: dict[int, VersionEntry]) -> ModelEntry:
     """All versions are to be loaded; fails, as `failed` does, when the entry is larger than entries may be."""
@@ -26,12 +29,12 @@ def failed(draft: Draft, errors: dict[int, ShoalError]) -> ModelEntry:
 
     Versions load together or not at all, so those without an error of their own are not listed.
     """
-    return _of(draft)._replace(failed_versions=tuple(sorted(errors)), reason=errors[min(errors)].reason())
+    return _of(draft)._replace(failed_versions=tuple(sorted(errors)), reason=_reason(errors[min(errors)]))
 
 
 def without_versions(model: str, directory: str, error: ShoalError) -> ModelEntry:
     """The model failed before it had versions; the index shows no more than its name."""
-    return _empty(model, directory)._replace(reason=error.reason())
+    return _empty(model, directory)._replace(reason=_reason(error))
 
 
 def duplicate(model: str) -> ModelEntry:
@@ -62,3 +65,11 @@ def _of(draft: Draft) -> ModelEntry:
 
 def _empty(model: str, directory: str) -> ModelEntry:
     return ModelEntry(V1, model, "", directory, "", {}, (), "", {})
+
+
+def _reason(error: ShoalError) -> str:
+    """The reason as valid UTF-8 of bounded size."""
+    encoded = error.reason().encode("utf-8", "backslashreplace")
+    if len(encoded) <= _REASON_LIMIT_BYTES:
+        return encoded.decode()
+    return encoded[:_REASON_LIMIT_BYTES].decode("utf-8", "ignore") + " [...]"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shoal.core.desired import ModelEntry, VersionEntry
-from shoal.core.errors import ShoalError, Unsupported
+from shoal.core.errors import InternalError, ShoalError, Unsupported
 from shoal.repository import draft, entries, snapshot, validate
 from shoal.repository.agents import Agents, NoWorker, Question
 from shoal.repository.config.json_form import JsonForm
@@ -51,8 +51,8 @@ class Examiner:
             async with self._slots:
                 contents = await _quiet_snapshot(directory)
                 made = await asyncio.to_thread(draft.make, contents, self._settings)
-        except ShoalError as error:
-            entry = entries.without_versions(model, directory, error)
+        except Exception as error:  # whatever is wrong with one model, the others are served
+            entry = entries.without_versions(model, directory, _foreseen(error, model))
             return Finding(entry, None, is_listed=not isinstance(error, NoVersion))
         for folder in made.ignored_folders:
             _log.warning("folder ignored", model=model, folder=folder, expected="a version number without leading zero")
@@ -84,12 +84,19 @@ class Examiner:
             async with self._slots:
                 completed = await self._describe(found, version) if self._settings.completes else None
                 return version, await asyncio.to_thread(draft.finish, found, completed)
-        except ShoalError as error:
-            return version, error
+        except Exception as error:  # as in `read`
+            return version, _foreseen(error, found.model)
 
     async def _describe(self, found: Draft, version: int) -> str:
         question = Question(found.model, version, found.directory, found.config_json(), found.backend_config)
         return await self._agents.describe(found.backend, question, self._settings.worker_wait_s)
+
+
+def _foreseen(error: Exception, model: str) -> ShoalError:
+    if isinstance(error, ShoalError):
+        return error
+    _log.exception("model not examined", model=model)
+    return InternalError(f"{type(error).__name__}: {error}")
 
 
 async def _quiet_snapshot(directory: str) -> Snapshot:

@@ -7,11 +7,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from shoal.runtime.arguments import boolean, positive
+
 #: Settings of every backend are kept under the empty name.
 _EVERY_BACKEND = ""
-
-_TRUE = ("true", "on", "1")
-_FALSE = ("false", "off", "0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--model-repository", "--model-store", action="append", default=[], metavar="PATH", help="folder of models")
     add("--model-control-mode", choices=("none",), default="none", help="which models are loaded, and when")
     add("--disable-auto-complete-config", action="store_true", help="take configurations as they are written")
-    add("--strict-model-config", type=_boolean, default=False, metavar="BOOL", help="same, deprecated")
+    add("--strict-model-config", type=boolean, default=False, metavar="BOOL", help="same, deprecated")
     add("--model-config-name", type=_config_name, metavar="NAME", help="use configs/NAME.pbtxt")
-    add("--backend-config", action="append", default=[], type=_backend_setting, metavar="[BACKEND,]SETTING=VALUE")
-    add("--model-load-thread-count", type=_count, default=4, metavar="N", help="models examined at once (4)")
+    add(
+        "--backend-config",
+        action="append",
+        default=[],
+        type=_backend_setting,
+        metavar="[BACKEND,]SETTING=VALUE",
+        help="a backend's setting, or one for every backend",
+    )
+    add("--model-load-thread-count", type=positive, default=4, metavar="N", help="models examined at once (4)")
     add("--worker-wait", type=_seconds, default=30.0, metavar="SECONDS", help="wait for a worker with the backend (30)")
 
 
@@ -77,22 +83,10 @@ def _backend_setting(text: str) -> tuple[str, str, str]:
     return backend, setting, value
 
 
-def _boolean(text: str) -> bool:
-    if text.lower() not in (*_TRUE, *_FALSE):
-        raise argparse.ArgumentTypeError(f"invalid value for bool option: {text}")
-    return text.lower() in _TRUE
-
-
 def _config_name(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("empty argument for --model-config-name")
     return text
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected an integer of 1 or more. Got {text}")
-    return int(text)
 
 
 def _seconds(text: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -89,12 +90,20 @@ def _walk(directory: str, prefix: str, ancestors: frozenset[tuple[int, int]]) ->
         return
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name in _IGNORED:
-                continue
-            path = prefix + entry.name
-            if entry.is_dir():
-                yield Item(path, True, 0, 0)
-                yield from _walk(entry.path, f"{path}/", ancestors | {identity})
-            elif entry.is_file():
-                stat = entry.stat()
-                yield Item(path, False, stat.st_size, stat.st_mtime_ns)
+            if entry.name not in _IGNORED:
+                yield from _item(entry, prefix + entry.name, ancestors | {identity})
+
+
+def _item(entry: os.DirEntry[str], path: str, ancestors: frozenset[tuple[int, int]]) -> Iterator[Item]:
+    """The file or folder with what is in it; nothing for what has just been removed or a link that leads nowhere."""
+    try:
+        if entry.is_dir():
+            inside = list(_walk(entry.path, f"{path}/", ancestors))
+            yield Item(path, True, 0, 0)
+            yield from inside
+        elif entry.is_file():
+            stat = entry.stat()
+            yield Item(path, False, stat.st_size, stat.st_mtime_ns)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise

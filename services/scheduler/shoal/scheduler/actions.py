@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from shoal.core.errors import ShoalError
-from shoal.core.messages import Message, RequestKey
+from shoal.core.errors import ShoalError, Unavailable
+from shoal.core.messages import InferRequest, Message, RequestKey
 from shoal.scheduler.queued_request import QueuedRequest, RequestPart
 
 #: Why a batch was sent when it was sent:
@@ -66,6 +66,12 @@ Action = Dispatch | Refuse | Tell | SetTimer
 def refuse_new(key: RequestKey, error: ShoalError) -> Refuse:
     """The refusal of a request that was never accepted."""
     return Refuse(key, error.to_wire(), 0, False)
+
+
+def refuse_full(request: InferRequest) -> Refuse:
+    """The refusal of a request for which there is no room, in Triton's words."""
+    text = f"[request id: {request.request_id or '<id_unknown>'}] Exceeds maximum queue size"
+    return refuse_new(request.key, Unavailable(text))
 
 
 def refuse_queued(entry: QueuedRequest, error: ShoalError, now: int) -> Refuse:

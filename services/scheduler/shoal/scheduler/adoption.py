@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shoal.core.errors import Cancelled, Unavailable
+from shoal.core.errors import Cancelled
 from shoal.core.messages import RequestKey
-from shoal.scheduler.actions import Action, refuse_new
+from shoal.scheduler.actions import Action, refuse_full, refuse_new
 from shoal.scheduler.awaited import Awaited, AwaitedRequests
 from shoal.scheduler.batches import OpenBatch
 from shoal.scheduler.events import Arrival, ExecutorReported, ReconcileAsked
@@ -56,7 +56,7 @@ class Adoption:
         for arrival in arrivals:
             key = arrival.request.key
             if key not in self._requests and not self._requests.add(key, arrival, now):
-                refused.append(refuse_new(key, Unavailable("Exceeds maximum queue size")))
+                refused.append(refuse_full(arrival.request))
         return refused
 
     def cancel(self, keys: Iterable[RequestKey]) -> list[Action]:

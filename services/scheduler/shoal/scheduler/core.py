@@ -19,6 +19,7 @@ from shoal.scheduler.events import (
     BatchFinished,
     CancelRequested,
     Event,
+    ExecutorGone,
     ExecutorReported,
     InstanceDraining,
     InstanceGone,
@@ -56,6 +57,7 @@ class SchedulerCore:
             InstanceReady: self._instance_ready,
             InstanceDraining: self._instance_draining,
             InstanceGone: self._instance_gone,
+            ExecutorGone: self._executor_gone,
             OutlookChanged: self._outlook_changed,
             ModelConfigured: self._model_configured,
             ModelRemoved: self._model_removed,
@@ -127,10 +129,17 @@ class SchedulerCore:
         return self._go_on(instances.draining(self._state, event, now), now)
 
     def _instance_gone(self, event: InstanceGone, now: int) -> list[Action]:
-        actions, served = instances.gone(self._state, event, now)
-        actions += self._go_on(served, now)
-        if self._adoption is not None and self._state.finished.is_dead(event.executor):
-            self._adoption.reported(event.executor)
+        actions, versions = instances.gone(self._state, event, now)
+        return actions + self._go_on_without(event.executor, versions, now)
+
+    def _executor_gone(self, event: ExecutorGone, now: int) -> list[Action]:
+        actions, versions = instances.executor_gone(self._state, event, now)
+        return actions + self._go_on_without(event.executor, versions, now)
+
+    def _go_on_without(self, executor: str, versions: Iterable[ServedVersion], now: int) -> list[Action]:
+        actions = self._go_on_all(versions, now)
+        if self._adoption is not None and self._state.finished.is_dead(executor):
+            self._adoption.reported(executor)
             actions += self._finish_adoption(now)
         return actions
 

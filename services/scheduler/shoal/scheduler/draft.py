@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Hashable
 
 from shoal.scheduler.actions import BatchReason
-from shoal.scheduler.queued_request import QueuedRequest
+from shoal.scheduler.queued_request import BATCH_LIMIT_NBYTES, QueuedRequest
 
 
 class Draft:
@@ -25,6 +25,7 @@ class Draft:
         "best_reason",
         "ended",
         "members",
+        "nbytes",
         "nearest_deadline_ns",
         "oldest_ns",
         "size",
@@ -45,6 +46,7 @@ class Draft:
         self._form: Hashable = None
         self.members: list[QueuedRequest] = []
         self.size = 0
+        self.nbytes = 0
         self.oldest_ns = 0
         self.nearest_deadline_ns: int | None = None
         self.best_count = 0
@@ -67,7 +69,7 @@ class Draft:
         size = self.size + entry.size
         if size > self._max_preferred and not self.best_count:
             self.best_count, self.best_reason = len(self.members), "full"
-        if size > self._max_batch_size:
+        if size > self._max_batch_size or self.nbytes + entry.nbytes > BATCH_LIMIT_NBYTES:
             return "full"
         if self._form_of is not None and self._form_of(entry) != self._form:
             return "shape change"
@@ -76,6 +78,7 @@ class Draft:
     def _add(self, entry: QueuedRequest) -> None:
         self.members.append(entry)
         self.size += entry.size
+        self.nbytes += entry.nbytes
         self.oldest_ns = min(self.oldest_ns, entry.arrived_ns)
         deadline_ns = entry.deadline_ns
         if deadline_ns is not None:

@@ -84,6 +84,13 @@ class InstanceGone(NamedTuple):
     cause: str
 
 
+class ExecutorGone(NamedTuple):
+    """A process has ended, with whatever it held, also on instances that nobody told us of; `cause` is for people."""
+
+    executor: str
+    cause: str
+
+
 class OutlookChanged(NamedTuple):
     """Whether instances of a version are there or will be: `reason` None, or why none will come."""
 
@@ -146,6 +153,7 @@ Event = (
     | InstanceReady
     | InstanceDraining
     | InstanceGone
+    | ExecutorGone
     | OutlookChanged
     | ModelConfigured
     | ModelRemoved

@@ -40,5 +40,9 @@ class FinishedRequests:
         if len(self._dead) > DEAD_LIMIT:
             self._dead.popitem(last=False)
 
+    def executor_lives(self, executor: str) -> None:
+        """An executor that was taken for dead is heard of again, and with it what it keeps."""
+        self._dead.pop(executor, None)
+
     def is_dead(self, executor: str) -> bool:
         return executor in self._dead

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from shoal.core.errors import Cancelled, Unavailable
+from shoal.core.errors import Cancelled, InvalidArgument
 from shoal.core.messages import V1, Cancel, RequestKey, Stale
-from shoal.scheduler.actions import Action, Refuse, Tell, refuse_new, refuse_queued
+from shoal.scheduler.actions import Action, Refuse, Tell, refuse_full, refuse_new, refuse_queued
 from shoal.scheduler.awaited import Awaited
 from shoal.scheduler.events import Arrival
-from shoal.scheduler.queued_request import QueuedRequest, accept
+from shoal.scheduler.queued_request import BATCH_LIMIT_NBYTES, QueuedRequest, accept
 from shoal.scheduler.reconcile import resend
 from shoal.scheduler.sending import advance
 from shoal.scheduler.served import ServedVersion, unknown_model, unknown_version
@@ -33,7 +33,8 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
         if served is None or served.retired is not None:
             actions += _displaced(state, key, arrival, arrived_ns)
             continue
-        refusal = _queue(state, served, accept(key, request, arrival.part, arrived_ns), now)
+        entry = state.deaths.restore(accept(key, request, arrival.part, arrived_ns))
+        refusal = _queue(state, served, entry, now)
         if refusal is None:
             touched[served] = None
         else:
@@ -46,8 +47,11 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
 def _queue(state: State, served: ServedVersion, entry: QueuedRequest, now: int) -> Refuse | None:
     if served.unsupported is not None:
         return refuse_new(entry.key, served.unsupported)
+    if entry.nbytes > BATCH_LIMIT_NBYTES:
+        text = f"request for model '{entry.request.model}' has {entry.nbytes} bytes, at most {BATCH_LIMIT_NBYTES} fit"
+        return refuse_new(entry.key, InvalidArgument(text))
     if not served.scheduler.enqueue(entry, now):
-        return refuse_new(entry.key, Unavailable("Exceeds maximum queue size"))
+        return refuse_full(entry.request)
     state.queued[entry.key] = served
     return None
 
@@ -60,7 +64,7 @@ def _displaced(state: State, key: RequestKey, arrival: Arrival, arrived_ns: int)
     if request.generation in state.superseded.get(request.model, ()):
         return [_stale(key)]
     if not state.awaited.add(key, arrival, arrived_ns):
-        return [refuse_new(key, Unavailable("Exceeds maximum queue size"))]
+        return [refuse_full(request)]
     expiry_ns = state.awaited.next_expiry_ns
     if expiry_ns is not None:
         state.timers.ask("awaited", expiry_ns)

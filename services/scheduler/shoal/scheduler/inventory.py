@@ -12,7 +12,14 @@ from collections.abc import Collection, Iterable
 
 from shoal.core.messages import READY, UNAVAILABLE, UNLOADING, InstanceStatus
 from shoal.scheduler.batches import InstanceKey, VersionKey
-from shoal.scheduler.events import Event, InstanceDraining, InstanceGone, InstanceReady, OutlookChanged
+from shoal.scheduler.events import (
+    Event,
+    ExecutorGone,
+    InstanceDraining,
+    InstanceGone,
+    InstanceReady,
+    OutlookChanged,
+)
 
 #: Executors that said farewell; their agent's next heartbeat may still list them.
 _LEFT_LIMIT = 1024
@@ -60,11 +67,19 @@ class Inventory:
         return [event for agent in list(self._silent) for event in self._lose(agent, executor, "its host was lost")]
 
     def executor_left(self, executor: str) -> list[Event]:
-        """An executor said farewell, or has been silent for so long that it does not count any more."""
+        """An executor said farewell."""
         self._left[executor] = None
         if len(self._left) > _LEFT_LIMIT:
             self._left.popitem(last=False)
-        return [event for agent in list(self._known) for event in self._lose(agent, executor, "it left")]
+        events = [event for agent in list(self._known) for event in self._lose(agent, executor, "it left")]
+        return [*events, ExecutorGone(executor, f"executor {executor}: it left")]
+
+    def executor_vanished(self, executor: str) -> list[Event]:
+        """An executor has been silent for so long that it is no peer any more. That means nothing either while its
+        agent lists it; otherwise it is gone, unless it is heard of again."""
+        if any(row.executor == executor for rows in self._rows.values() for row in rows):
+            return []
+        return [*self.executor_silent(executor), ExecutorGone(executor, f"executor {executor}: its host was lost")]
 
     def _update_known(self, agent: str, rows: Iterable[InstanceStatus]) -> list[Event]:
         known = self._known.setdefault(agent, {})

@@ -49,15 +49,16 @@ def release(state: State, instance: InstanceKey) -> ServedVersion | None:
 
 
 def _revived(state: State, ref: BatchRef, executor: str) -> ServedVersion | None:
-    """A batch that was given up is done after all: what of it waits for its second try is answered already."""
+    """A batch that was given up is done after all: what of it waits for its second try is answered already, and what
+    is being tried again need not be a third time."""
     batch = state.open.reviving(ref)
     if batch is None:
         return None
+    state.finished.add(batch.keys, executor)
     for key in batch.keys:
         served = state.queued.pop(key, None)
         if served is not None:
             served.scheduler.remove(key)
-            state.finished.add((key,), executor)
     return None
 
 
@@ -105,6 +106,9 @@ def take_back(
         if entry.key in state.cancelled:
             state.cancelled.discard(entry.key)
             actions.append(refuse_queued(entry, Cancelled(""), now))
+            continue
+        if state.has(entry.key) or state.finished.executor_of(entry.key) is not None:
+            # Another batch, of an owner before us or one believed dead, has it or has answered it.
             continue
         judged = judge(entry)
         if isinstance(judged, QueuedRequest):

@@ -6,6 +6,9 @@ from typing import NamedTuple, Protocol
 
 from shoal.core.messages import InferRequest, RequestKey
 
+#: The most bytes of requests that go into one batch: a message holds 1 GiB, and the batch names each of its requests.
+BATCH_LIMIT_NBYTES = (1 << 30) - (1 << 20)
+
 
 class RequestPart(Protocol):
     """The bytes a request came as: its encoded header and its payload. They are forwarded, never decoded."""
@@ -31,6 +34,11 @@ class QueuedRequest(NamedTuple):
     arrived_ns: int
     deadline_ns: int | None
     deaths: tuple[str, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """What it adds to a batch's message."""
+        return len(self.part.header) + len(self.part.payload)
 
 
 def accept(key: RequestKey, request: InferRequest, part: RequestPart, now: int) -> QueuedRequest:

@@ -10,6 +10,7 @@ from shoal.scheduler.awaited import AwaitedRequests
 from shoal.scheduler.batches import InstanceKey, OpenBatches, VersionKey
 from shoal.scheduler.finished import FinishedRequests
 from shoal.scheduler.pool import Pool
+from shoal.scheduler.retry import Deaths
 from shoal.scheduler.served import ServedVersion
 from shoal.scheduler.timers import Timers
 
@@ -32,6 +33,7 @@ class State:
         self.open = OpenBatches()
         self.awaited = AwaitedRequests()
         self.finished = FinishedRequests()
+        self.deaths = Deaths()
         #: Running requests that nobody waits for any more: not to be tried again.
         self.cancelled: set[RequestKey] = set()
         #: Instances that did not take their last batch, and when they get another one.

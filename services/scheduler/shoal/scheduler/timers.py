@@ -9,6 +9,9 @@ from shoal.scheduler.actions import SetTimer
 
 K = TypeVar("K")
 
+#: Times that an earlier one took the place of are dropped when they outnumber the others by this.
+_HEAP_SLACK = 64
+
 
 class Timers(Generic[K]):
     """At most one time per target, the earliest asked for. Looking too early is harmless, so nothing is taken back."""
@@ -19,6 +22,10 @@ class Timers(Generic[K]):
         self._count = 0
         self._set_ns: int | None = None
 
+    def __len__(self) -> int:
+        """How many times are held, those that do not count any more included."""
+        return len(self._heap)
+
     def ask(self, target: K, at_ns: int) -> None:
         """`due` shall name this target at that time, or before."""
         before_ns = self._at.get(target)
@@ -27,6 +34,9 @@ class Timers(Generic[K]):
         self._at[target] = at_ns
         self._count += 1
         heapq.heappush(self._heap, (at_ns, self._count, target))
+        if len(self._heap) > 2 * len(self._at) + _HEAP_SLACK:
+            self._heap = [(at, number, known) for number, (known, at) in enumerate(self._at.items())]
+            heapq.heapify(self._heap)
 
     def due(self, now: int) -> list[K]:
         """The targets whose time has come, each once; the shell's timer has fired."""

@@ -36,7 +36,7 @@ def refuse_late(state: State, served: ServedVersion, now: int) -> list[Action]:
 def hold(state: State, served: ServedVersion, now: int) -> list[Action]:
     """No instance can take what waits: keep it for one that is to come, give it up when none is."""
     if served.retired == "superseded":
-        return hand_back(withdraw(state, served, list(served.scheduler.queue)))
+        return _hand_back(state, withdraw(state, served, list(served.scheduler.queue)))
     why = "it was unloaded" if served.retired == "removed" else served.pool.hopeless
     if why is not None:
         return _refuse(state, served, list(served.scheduler.queue), why, now)
@@ -61,12 +61,14 @@ def withdraw(state: State, served: ServedVersion, entries: Iterable[QueuedReques
     return taken
 
 
-def hand_back(entries: Iterable[QueuedRequest]) -> list[Action]:
+def _hand_back(state: State, entries: Iterable[QueuedRequest]) -> list[Action]:
     """Tell the submitters that the generation of these requests is not served any more: they check and send again."""
     counters: dict[str, list[int]] = {}
     for entry in entries:
         submitter, counter = entry.key
         counters.setdefault(submitter, []).append(counter)
+        if entry.deaths:
+            state.deaths.remember((entry.key,), entry.deaths)
     return [Tell(submitter, Stale(V1, tuple(found))) for submitter, found in counters.items()]
 
 

@@ -31,7 +31,8 @@ def _executor_events(inventory: Inventory, event: PeerEvent) -> list[Event]:
     if event.kind == "suspected":
         return inventory.executor_silent(executor)
     if event.kind == "left":
-        return inventory.executor_left(executor)
+        is_farewell = event.peer.heartbeat.leaving
+        return inventory.executor_left(executor) if is_farewell else inventory.executor_vanished(executor)
     if event.previous is not None and event.previous.links != event.peer.heartbeat.links:
         return [LinkChanged(executor)]
     return []

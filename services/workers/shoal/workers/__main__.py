@@ -7,6 +7,7 @@ import os
 import sys
 
 from shoal.bus import Bus
+from shoal.runtime.arguments import positive
 from shoal.runtime.service import Lifecycle, run_service
 from shoal.runtime.settings import bus_settings, to_environment
 from shoal.workers.agent.inventory import available_backends
@@ -18,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m shoal.workers", description="Worker agent: serves model instances")
     parser.add_argument(
         "--model-load-thread-count",
-        type=int,
+        type=positive,
         default=LOAD_LIMIT,
         metavar="N",
         help=f"instances that load at the same time (default {LOAD_LIMIT})",
@@ -28,8 +29,7 @@ def main() -> int:
 
 async def serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -> None:
     environment = to_environment(bus_settings(arguments, os.environ))
-    load_limit = max(1, arguments.model_load_thread_count)
-    await Agent(bus, available_backends(), environment, load_limit).run(lifecycle.stopping)
+    await Agent(bus, available_backends(), environment, arguments.model_load_thread_count).run(lifecycle.stopping)
 
 
 if __name__ == "__main__":

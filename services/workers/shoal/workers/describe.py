@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import msgpack
 
@@ -17,7 +17,8 @@ from shoal.core.model_config import from_json
 from shoal.runtime.parent_death import die_with_parent
 from shoal.telemetry import logs
 from shoal.workers.backend import ModelSource, load_backend
-from shoal.workers.pipes import take_standard_pipes
+from shoal.workers.error_text import wire_error
+from shoal.workers.pipes import end_process, take_standard_pipes
 
 
 class Question(NamedTuple):
@@ -61,13 +62,13 @@ def describe(entry_point: str, question: Question) -> Description:
         completed = load_backend(entry_point).signature(question.source())
         return Description(json.dumps(completed), None)
     except ShoalError as error:
-        return Description("", error.to_wire())
-    except (Exception, SystemExit) as error:  # user code; whatever it raises is why the model cannot be described
+        return Description("", wire_error(error))
+    except BaseException as error:  # user code; whatever it raises is why the model cannot be described
         logs.get_logger("describe").exception("describe failed", model=question.model)
-        return Description("", InternalError(f"{type(error).__name__}: {error}").to_wire())
+        return Description("", wire_error(InternalError(f"{type(error).__name__}: {error}")))
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str]) -> NoReturn:
     die_with_parent()
     pipes = take_standard_pipes()
     logs.configure()
@@ -76,6 +77,7 @@ def main(argv: list[str]) -> None:
     description = describe(argv[0], question)
     with open(pipes.to_agent, "wb") as writer:
         writer.write(encode(description))
+    end_process(0)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from typing import NamedTuple
+import sys
+from typing import NamedTuple, NoReturn
 
 
 class Pipes(NamedTuple):
@@ -31,3 +33,11 @@ async def connect(pipes: Pipes) -> tuple[asyncio.StreamReader, asyncio.WriteTran
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipes.from_agent, "rb", 0))
     writer, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(pipes.to_agent, "wb", 0))
     return reader, writer
+
+
+def end_process(code: int) -> NoReturn:
+    """End without waiting for threads that a model may have left behind."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # a model may have closed them
+            stream.flush()
+    os._exit(code)

@@ -48,4 +48,4 @@ def test_the_exit_timeout_is_the_process_s_own() -> None:
 def test_a_boolean_is_true_or_false(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("--reuse-grpc-port=maybe")
-    assert "'maybe' is neither true nor false" in capsys.readouterr().err
+    assert "invalid value for bool option: maybe" in capsys.readouterr().err

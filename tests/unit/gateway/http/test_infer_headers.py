@@ -29,7 +29,7 @@ def test_the_length_of_the_json_part_is_read_as_c_would(text: str, expected: int
     assert InferHeaders(header_length=text).json_nbytes(231) == expected
 
 
-@pytest.mark.parametrize("text", ["-5", "232", "99999999999999999999999"])
+@pytest.mark.parametrize("text", ["-5", "232", "99999999999999999999999", "9" * 5000])
 def test_a_json_part_larger_than_the_body_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument) as caught:
         InferHeaders(header_length=text).json_nbytes(231)
@@ -41,7 +41,7 @@ def test_a_timeout_becomes_a_deadline() -> None:
     assert InferHeaders().deadline_s(10.0) is None
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon"])
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon", "²", "9" * 16, "9" * 5000])
 def test_a_timeout_that_is_no_number_of_milliseconds_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match=f"Unable to parse Request-Timeout-Ms, got: {text};"):
         InferHeaders(timeout_ms=text).deadline_s(10.0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -74,6 +75,21 @@ def test_a_huge_document_is_refused_without_reading_it_once_more() -> None:
 def test_nesting_beyond_what_can_be_followed_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="nesting depth"):
         parse(b"[" * 100_000 + b"]" * 100_000)
+
+
+@pytest.mark.parametrize("digits", [b"1" * 5000, b"-" + b"1" * 5000])
+@pytest.mark.parametrize("more", [b"", b", NaN"])
+def test_an_integer_of_thousands_of_digits_is_refused(digits: bytes, more: bytes) -> None:
+    with pytest.raises(InternalError, match=r"Number too big to be stored in double\. at 1"):
+        parse(b"[" + digits + more + b"]")
+
+
+@pytest.mark.parametrize("end", [b"", b"\\"])
+def test_texts_without_an_end_do_not_take_quadratic_time(end: bytes) -> None:
+    started = time.process_time()
+    with pytest.raises(InternalError):
+        parse(b"Inf" + b'\\"' * 50_000 + end)
+    assert time.process_time() - started < 1.0
 
 
 def test_a_lone_surrogate_in_a_huge_document_is_refused() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
@@ -38,3 +39,12 @@ async def test_a_remembered_line_is_bounded() -> None:
 
 async def test_bytes_that_are_no_text_are_shown_as_such() -> None:
     assert (await followed(b"\xff\n")).text() == "�"
+
+
+async def test_nobody_to_pass_it_on_to_does_not_stop_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def write(self, text: str) -> None:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Broken())
+    assert (await followed(b"one\ntwo\n")).text() == "one\ntwo"

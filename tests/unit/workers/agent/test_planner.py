@@ -178,6 +178,17 @@ def test_a_removed_model_is_unloaded_and_its_executor_stopped() -> None:
     assert scene.exit(1, cause="exit code 0") == []
 
 
+def test_a_model_removed_while_it_loads_is_gone_when_its_load_fails() -> None:
+    scene = Scene()
+    scene.desire(entry())
+    scene.handle(ExecutorUp(1, "executor-1"))
+    scene.handle(EntryChanged("m", None))
+    assert scene.states() == [UNLOADING]
+    actions = scene.handle(InstanceLoadFailed(1, 0, "Internal: no"))
+    assert actions == [StopExecutor(1), WakeAt(100.0 + UNLOAD_TIMEOUT_S), Publish()]
+    assert scene.states() == []
+
+
 def test_a_model_removed_before_the_hello_leaves_no_process() -> None:
     scene = Scene()
     scene.desire(entry())

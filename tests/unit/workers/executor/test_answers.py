@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any, cast
 
 from requests_to_execute import infer_request, items_of, tensor
-from shoal.core import messages
+from shoal.core.encoding import SCHEMA, decode
 from shoal.core.errors import Code, InvalidArgument, ShoalError
-from shoal.core.messages import SCHEMA, InferResponse, Timings
+from shoal.core.messages import InferResponse, Timings
 from shoal.core.tensors import Tensor
 from shoal.workers.backend import Response
 from shoal.workers.executor.answers import Answer, KeptAnswers, answer, lost
@@ -20,7 +20,7 @@ def result(response: Response, executed: bool = True, **fields: Any) -> Result:
 
 
 def decoded(given: Answer) -> InferResponse:
-    return cast(InferResponse, messages.decode(SCHEMA[InferResponse][0], given.header))
+    return cast(InferResponse, decode(SCHEMA[InferResponse][0], given.header))
 
 
 def failure(given: Answer) -> tuple[int, str]:
@@ -116,3 +116,7 @@ def test_a_second_answer_replaces_the_first() -> None:
 def test_errors_of_every_kind_can_be_sent() -> None:
     for kind in ShoalError.__subclasses__():
         assert failure(answer(result(Response((), {}, kind("text"))))) == (int(kind.code), "text")
+
+
+def test_an_error_whose_text_is_no_text_can_be_sent() -> None:
+    assert failure(answer(result(Response((), {}, InvalidArgument("file \udcff"))))) == (3, "file \\udcff")

@@ -148,3 +148,15 @@ def test_the_board_shows_an_execution_while_it_lasts(fails: bool) -> None:
         assert board.read(fd)[0] == (1, 1)
     finally:
         os.close(fd)
+
+
+class NotAnException(BaseException):
+    """What some libraries end their work with."""
+
+
+@pytest.mark.parametrize("raised", [NotAnException("stop"), GeneratorExit("stop"), KeyboardInterrupt("stop")])
+def test_whatever_a_model_raises_fails_its_requests_only(raised: BaseException) -> None:
+    def fail(_: Sequence[Request]) -> Sequence[Response]:
+        raise raised
+
+    assert errors(execute(Scripted(fail), "m_0", 8, [item("a")])) == ["stop"]

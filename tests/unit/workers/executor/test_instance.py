@@ -105,7 +105,7 @@ def test_an_instance_loads_executes_in_order_and_unloads(board_fd: int) -> None:
     assert Recording.done == ["load m_0", "execute 1", "execute 1", "unload"]
 
 
-@pytest.mark.parametrize("raised", [InvalidArgument("no"), ValueError("bad value"), SystemExit(2)])
+@pytest.mark.parametrize("raised", [InvalidArgument("no"), ValueError("bad value"), SystemExit(2), GeneratorExit()])
 def test_a_failed_load_is_reported_and_ends_the_thread(board_fd: int, raised: BaseException) -> None:
     Recording.load_raises = raised
     instance, loop, reported = make(board_fd)
@@ -116,8 +116,9 @@ def test_a_failed_load_is_reported_and_ends_the_thread(board_fd: int, raised: Ba
     assert Recording.done == ["load m_0"]
 
 
-def test_a_failed_unload_is_an_unload(board_fd: int) -> None:
-    Recording.unload_raises = ValueError("cannot let go")
+@pytest.mark.parametrize("raised", [ValueError("cannot let go"), SystemExit(2), GeneratorExit()])
+def test_a_failed_unload_is_an_unload(board_fd: int, raised: BaseException) -> None:
+    Recording.unload_raises = raised
     instance, loop, reported = make(board_fd)
     instance.finish()
     instance.run()

@@ -74,6 +74,18 @@ def test_the_models_directories_come_first_on_the_path(tmp_path: Path) -> None:
     assert sys.path[:2] == [str(tmp_path / "3"), str(tmp_path)]
 
 
+def test_folders_that_hold_nothing_but_us_come_last_on_the_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, shared = tmp_path / "ours", tmp_path / "shared"
+    for folder in (ours / "shoal", shared / "shoal", shared / "numpy"):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(ours), str(shared), str(tmp_path / "gone")])
+    source = source_of(tmp_path / "model", {"model.py": "class TritonPythonModel: pass"})
+    load_class(source)
+    assert sys.path[2:] == [str(shared), str(tmp_path / "gone"), str(ours)]
+
+
 def test_nothing_is_written_into_the_models_directory(tmp_path: Path) -> None:
     load_class(source_of(tmp_path, {"model.py": "import beside\nclass TritonPythonModel: pass", "beside.py": ""}))
     assert not list(tmp_path.rglob("*.pyc"))

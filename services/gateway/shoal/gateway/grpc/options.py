@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from shoal.runtime.arguments import boolean
 
 Transport = Literal["auto", "envoy", "grpcio"]
 
@@ -42,6 +44,10 @@ _DEFAULT = GrpcOptions()
 DRAIN_NOTICE_S = 0.3
 
 #: Option, field, help.
+_BOOLEANS = (
+    ("--reuse-grpc-port", "reuse_port", "share the port with other processes"),
+    ("--grpc-keepalive-permit-without-calls", "permit_without_calls", "ping idle connections too (grpcio)"),
+)
 _INTEGERS = (
     ("--grpc-keepalive-time", "keepalive_time_ms", "silence in ms after which a connection is pinged"),
     ("--grpc-keepalive-timeout", "keepalive_timeout_ms", "ms that the answer to a ping may take"),
@@ -61,34 +67,21 @@ def add_grpc_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the gRPC endpoint; `grpc_options` reads them."""
     group = parser.add_argument_group("gRPC")
 
-    def add(flag: str, field: str, kind: type | None, text: str, **more: object) -> None:
-        group.add_argument(
-            flag,
-            dest=f"grpc_{field}",
-            type=kind or _boolean,
-            default=getattr(_DEFAULT, field),
-            help=f"{text} [%(default)s]",
-            **more,  # type: ignore[arg-type]  # argparse's own keywords
-        )
+    def add(flag: str, field: str, text: str, **more: Any) -> None:
+        default = getattr(_DEFAULT, field)
+        shown = "no limit" if default is None else str(default).lower()
+        group.add_argument(flag, dest=f"grpc_{field}", default=default, help=f"{text} [{shown}]", **more)
 
-    add("--grpc-address", "address", str, "address to listen at")
-    add("--grpc-port", "port", int, "port to listen at, 0 for any free one")
-    add("--grpc-transport", "transport", str, "what carries the calls", choices=get_args(Transport))
-    add("--reuse-grpc-port", "reuse_port", None, "share the port with other processes")
-    add("--grpc-keepalive-permit-without-calls", "permit_without_calls", None, "ping idle connections too (grpcio)")
+    add("--grpc-address", "address", "address to listen at", metavar="ADDRESS")
+    add("--grpc-port", "port", "port to listen at, 0 for any free one", type=int, metavar="PORT")
+    add("--grpc-transport", "transport", "what carries the calls", choices=get_args(Transport))
+    for flag, field, text in _BOOLEANS:
+        add(flag, field, text, type=boolean, metavar="BOOL")
     for flag, field, text in _INTEGERS:
-        add(flag, field, int, text)
+        add(flag, field, text, type=int, metavar="N")
 
 
 def grpc_options(arguments: argparse.Namespace) -> GrpcOptions:
     """The options of a parser that had `add_grpc_options`, and perhaps the process's own `--exit-timeout-secs`."""
     given = {name.removeprefix("grpc_"): value for name, value in vars(arguments).items() if name.startswith("grpc_")}
     return GrpcOptions(**given, exit_timeout_s=getattr(arguments, "exit_timeout_secs", _DEFAULT.exit_timeout_s))
-
-
-def _boolean(text: str) -> bool:
-    known = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
-    try:
-        return known[text.lower()]
-    except KeyError:
-        raise argparse.ArgumentTypeError(f"'{text}' is neither true nor false") from None

@@ -11,7 +11,7 @@ from starlette.routing import Router
 
 from shoal.core.errors import InternalError
 from shoal.gateway.gateway import Gateway
-from shoal.gateway.http.asgi import JSON, Receive, Scope, Send, send_error
+from shoal.gateway.http.asgi import JSON, TEXT, Receive, Scope, Send, error_body, send_all, send_error
 from shoal.gateway.http.disconnects import Disconnects
 from shoal.gateway.http.health import health_routes
 from shoal.gateway.http.infer import InferRoute
@@ -22,6 +22,9 @@ from shoal.gateway.http.unavailable_routes import unavailable_routes
 from shoal.telemetry.logs import get_logger
 
 _INFER = re.compile(rb"/v2/models/([^/]+)(?:/versions/([0-9]+))?/infer")
+
+#: Longer than any path that could name something.
+_PATH_LIMIT_NBYTES = 4096
 
 _log = get_logger("gateway")
 
@@ -43,6 +46,9 @@ class HttpApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: bytes = scope["raw_path"]
+        if len(path) > _PATH_LIMIT_NBYTES:
+            await send_all(send, 414, TEXT, error_body("URI Too Long"))
+            return
         match = _INFER.fullmatch(path)
         try:
             if match is not None:

@@ -57,7 +57,7 @@ class InferRoute:
             await send_error(send, overloaded, TEXT, _CLOSE)
             return
         try:
-            await self._answer(_Exchange(name, version, headers, receive, send), await body.read(receive))
+            await self._answer(_Exchange(name, version, headers, receive, send, body), await body.read(receive))
         except Overloaded as overloaded:
             await send_error(send, overloaded, TEXT, _CLOSE)
         except ClientLeft:
@@ -66,13 +66,14 @@ class InferRoute:
             body.leave()
 
     async def _answer(self, exchange: _Exchange, body: bytes) -> None:
-        name, version, headers, receive, send = exchange
+        name, version, headers, receive, send, _ = exchange
         content_type = TEXT
         try:
             context = CallContext(name, version, headers.deadline_s(monotonic()), headers.traceparent)
             served = await self._find_model(name, version)
             if headers.content_encoding:
                 body = compression.decompress(body, headers.content_encoding, self._max_input_nbytes)
+                exchange.counted.grow_to(len(body))
             json_nbytes = headers.json_nbytes(len(body))
             content_type = JSON
             parsed = self._parse(context, body, json_nbytes, served)
@@ -126,11 +127,12 @@ class _Exchange(NamedTuple):
     headers: InferHeaders
     receive: Receive
     send: Send
+    counted: _Body
 
 
 class _Body:
     """A request's body and its place in the admission: what it declares is counted before it is read, what a chunked
-    one has is counted as it comes."""
+    one has is counted as it comes, and a compressed one counts with its plain size."""
 
     __slots__ = ("_admission", "_nbytes")
 
@@ -144,6 +146,12 @@ class _Body:
     def leave(self) -> None:
         self._admission.leave(self._nbytes)
 
+    def grow_to(self, nbytes: int) -> None:
+        """Count what the request holds by now, if that is more. Raises Overloaded."""
+        if nbytes > self._nbytes:
+            self._admission.grow(nbytes - self._nbytes)
+            self._nbytes = nbytes
+
     async def read(self, receive: Receive) -> bytes:
         """The whole body. Raises Overloaded, and ClientLeft when the client closes its connection first."""
         chunks: list[bytes] = []
@@ -154,9 +162,7 @@ class _Body:
                 raise ClientLeft
             chunk: bytes = message["body"]
             nbytes += len(chunk)
-            if nbytes > self._nbytes:
-                self._admission.grow(nbytes - self._nbytes)
-                self._nbytes = nbytes
+            self.grow_to(nbytes)
             chunks.append(chunk)
             if not message.get("more_body", False):
                 return chunk if len(chunks) == 1 else b"".join(chunks)

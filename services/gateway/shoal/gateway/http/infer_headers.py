@@ -10,6 +10,8 @@ from shoal.core.errors import InvalidArgument
 
 #: The longest prefix that C's `atoi` would take; everything else counts as 0.
 _LEADING_INTEGER = re.compile(r"\s*([+-]?[0-9]+)")
+#: Of so few digits that the deadline fits into 64 bits wherever it goes, and into 31,000 years.
+_MILLISECONDS = re.compile(r"[0-9]{1,15}")
 _NAMES = {
     b"content-length": "content_length",
     b"content-encoding": "content_encoding",
@@ -41,7 +43,10 @@ class InferHeaders(NamedTuple):
         if self.header_length is None:
             return body_nbytes
         match = _LEADING_INTEGER.match(self.header_length)
-        length = int(match[1]) if match else 0
+        try:
+            length = int(match[1]) if match else 0
+        except ValueError:  # more digits than Python is willing to read
+            length = -1
         if not 0 <= length <= body_nbytes:
             raise InvalidArgument(
                 f"inference header size should be in range (0, {body_nbytes}), got: {self.header_length}"
@@ -53,10 +58,10 @@ class InferHeaders(NamedTuple):
         InvalidArgument for a header that is no positive number of milliseconds."""
         if not self.timeout_ms:
             return None
-        if not self.timeout_ms.isdigit() or int(self.timeout_ms) == 0:
+        if not _MILLISECONDS.fullmatch(self.timeout_ms) or int(self.timeout_ms) == 0:
             raise InvalidArgument(
                 f"Unable to parse Request-Timeout-Ms, got: {self.timeout_ms}; expected a whole number of milliseconds "
-                "above 0"
+                "above 0, of 15 digits at most"
             )
         return now + int(self.timeout_ms) / 1e3
 

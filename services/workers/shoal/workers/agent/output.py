@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections import deque
 
@@ -38,4 +39,6 @@ class LastOutput:
     def _take(self, line: bytes) -> None:
         if line:
             self.add(line)
-            sys.stderr.write(line.decode(errors="replace"))
+            # With nobody to read ours the child must still not be stopped by a full pipe.
+            with contextlib.suppress(OSError):
+                sys.stderr.write(line.decode(errors="replace"))

@@ -128,6 +128,9 @@ class Planner:
         instance = self._fleet.at(executor, slot)
         if instance is not None and instance.phase is Phase.LOADING:
             instance.leave(Phase.FAILED, reason)
+        elif instance is not None and instance.phase is Phase.UNLOADING:
+            # It was to be unloaded as soon as it was loaded; there is nothing to unload.
+            self._fleet.remove(instance)
 
     def _unloaded(self, executor: int, slot: int) -> None:
         instance = self._fleet.at(executor, slot)

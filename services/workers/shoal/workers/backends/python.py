@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import json
 from collections.abc import Container, Coroutine, Sequence
@@ -31,9 +30,6 @@ _log = get_logger("python")
 #: A tensor's `dims` and `reshape`, without batch dimension.
 _Reshape = tuple[tuple[int, ...], tuple[int, ...]]
 
-#: What user code may end with; KeyboardInterrupt alone belongs to the process.
-_USER_FAILURES = (Exception, SystemExit, asyncio.CancelledError)
-
 
 class PythonBackend(Backend):
     """One instance of a python model. Executes on the calling thread, which should be the process's main thread."""
@@ -51,7 +47,7 @@ class PythonBackend(Backend):
             return raw
         try:
             completed = complete(CompletedConfig(raw))
-        except _USER_FAILURES as error:
+        except BaseException as error:
             raise InternalError(exception_text(error)) from error
         if not isinstance(completed, CompletedConfig):
             raise InternalError(
@@ -77,7 +73,7 @@ class PythonBackend(Backend):
             self._model = model_class()
             if hasattr(self._model, "initialize"):
                 self._model.initialize(_initialize_args(source, instance))
-        except _USER_FAILURES as error:
+        except BaseException as error:
             raise InternalError(exception_text(error)) from error
 
     def execute(self, requests: Sequence[Request]) -> Execution:
@@ -95,7 +91,7 @@ class PythonBackend(Backend):
         try:
             if hasattr(self._model, "finalize"):
                 self._model.finalize()
-        except _USER_FAILURES:
+        except BaseException:
             _log.exception("finalize failed", model=self._name, instance=self._instance)
         finally:
             self._model = None
@@ -129,7 +125,7 @@ class PythonBackend(Backend):
             return checked_responses(returned, len(given))
         except ContractViolation as error:
             raise self._failure(str(error)) from None
-        except _USER_FAILURES as error:
+        except BaseException as error:
             raise self._failure(exception_text(error)) from error
 
     def _failure(self, text: str) -> InternalError:

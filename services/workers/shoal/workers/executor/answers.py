@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
-from shoal.core import messages
+from shoal.core import encoding
 from shoal.core.errors import InternalError, ShoalError, Unavailable
 from shoal.core.messages import NO_TIMINGS, V1, InferResponse, RequestKey, Timings
 from shoal.core.tensors import pack_inline
+from shoal.workers.error_text import wire_error
 from shoal.workers.executor.execution import Result
 
 #: How long, how many and how much of the answers is kept for those who may ask again.
@@ -39,7 +40,7 @@ def answer(result: Result) -> Answer:
     parameters = dict(response.parameters)
     message = InferResponse(V1, counter, 0, True, result.executed, None, tensors, parameters, result.timings)
     try:
-        return Answer(messages.encode(message), tuple(buffers))
+        return Answer(encoding.encode(message), tuple(buffers))
     except (TypeError, ValueError, OverflowError) as error:
         # Parameters of types that cannot travel, made by a backend that is not ours.
         return failure(counter, InternalError(f"the response cannot be sent: {error}"), result.executed, result.timings)
@@ -53,8 +54,8 @@ def lost(counter: int) -> Answer:
 
 def failure(counter: int, error: ShoalError, executed: bool, timings: Timings) -> Answer:
     """The answer that is this error."""
-    message = InferResponse(V1, counter, 0, True, executed, error.to_wire(), (), {}, timings)
-    return Answer(messages.encode(message), ())
+    message = InferResponse(V1, counter, 0, True, executed, wire_error(error), (), {}, timings)
+    return Answer(encoding.encode(message), ())
 
 
 class _Kept(NamedTuple):

@@ -69,7 +69,7 @@ def _execute_live(
         board.start()
     try:
         execution = _checked(backend.execute(requests), len(requests))
-    except (Exception, SystemExit) as error:  # the model's code: whatever it raises is the answer of its requests
+    except BaseException as error:  # the model's code: whatever it raises is the answer of its requests
         return _failed(live, size, start_ns, called_ns, error)
     finally:
         if board:

@@ -108,7 +108,7 @@ class Instance:
             self._backend.load(self._source, self._spec)
         except ShoalError as error:
             return error
-        except (Exception, SystemExit) as error:  # user code; whatever it raises is why the model cannot be served
+        except BaseException as error:  # user code; whatever it raises is why the model cannot be served
             _log.exception("load failed", model=self._source.name, instance=self.name)
             return InternalError(f"{type(error).__name__}: {error}")
         # What was imported and loaded stays: collections of garbage need not look at it again and again.
@@ -119,5 +119,5 @@ class Instance:
     def _unload(self) -> None:
         try:
             self._backend.unload()
-        except (Exception, SystemExit):  # the instance is gone either way
+        except BaseException:  # the instance is gone either way
             _log.exception("finalize failed", model=self._source.name, instance=self.name)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import cast
 
-from shoal.core import messages
+from shoal.core import encoding
 from shoal.core.errors import Cancelled, ShoalError, Unavailable
 from shoal.core.messages import Batch, BatchItem, InferRequest, RequestKey
 from shoal.core.tensors import resolve
 from shoal.workers.backend import Request
 
-_INFER_REQUEST, _ = messages.SCHEMA[InferRequest]
+_INFER_REQUEST, _ = encoding.SCHEMA[InferRequest]
 
 
 class Item:
@@ -80,5 +80,5 @@ def decode_items(batch: Batch, payload: memoryview, now_ns: int) -> list[Item]:
 
 def _decode(part: BatchItem, payload: memoryview, offset: int, now_ns: int) -> Item:
     body = offset + part.header_nbytes
-    header = cast(InferRequest, messages.decode(_INFER_REQUEST, payload[offset:body]))
+    header = cast(InferRequest, encoding.decode(_INFER_REQUEST, payload[offset:body]))
     return Item(header, payload[body : body + part.payload_nbytes], part.queue_us, now_ns)

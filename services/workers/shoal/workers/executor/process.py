@@ -12,7 +12,6 @@ import logging
 import os
 import queue
 import signal
-import sys
 import threading
 from argparse import Namespace
 from typing import NamedTuple, NoReturn
@@ -25,7 +24,7 @@ from shoal.workers import control
 from shoal.workers.backend import load_backend
 from shoal.workers.executor.instance import Instance
 from shoal.workers.executor.service import ExecutorService
-from shoal.workers.pipes import Pipes, connect, take_standard_pipes
+from shoal.workers.pipes import Pipes, connect, end_process, take_standard_pipes
 
 _log = logs.get_logger("executor")
 
@@ -53,7 +52,7 @@ def main(argv: list[str]) -> NoReturn:
     threading.Thread(target=_side_thread, args=(start,), name="bus", daemon=True).start()
     while (instance := start.main_thread.get()) is not None:
         instance.run()
-    _end(0)
+    end_process(0)
 
 
 def _side_thread(start: _Start) -> None:
@@ -63,7 +62,7 @@ def _side_thread(start: _Start) -> None:
         _log.exception("executor failed")
         code = 1
     if code:
-        _end(code)
+        end_process(code)
     start.main_thread.put(None)
 
 
@@ -103,10 +102,3 @@ async def _until_the_end(service: ExecutorService, bus: Bus, reader: asyncio.Str
 async def _obey(service: ExecutorService, reader: asyncio.StreamReader) -> None:
     while (message := await control.read(reader)) is not None:
         service.obey(message)
-
-
-def _end(code: int) -> NoReturn:
-    """End without waiting for threads that a model may have left behind."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)

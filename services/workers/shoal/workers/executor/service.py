@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 from shoal.bus import Bus, HeartbeatBody, Part, PeerEvent
-from shoal.core import messages
+from shoal.core import encoding
 from shoal.core.errors import ShoalError
 from shoal.core.messages import (
     V1,
@@ -33,6 +33,7 @@ from shoal.telemetry.logs import get_logger
 from shoal.workers import control
 from shoal.workers.backend import Backend
 from shoal.workers.control import ControlMessage, Hello, Load, Loaded, LoadFailed, Ping, Pong, Stop, Unload, Unloaded
+from shoal.workers.error_text import wire_error
 from shoal.workers.executor.answers import Answer, KeptAnswers, answer, failure, lost
 from shoal.workers.executor.counters import ExecutionCounters
 from shoal.workers.executor.execution import Outcome, Result
@@ -43,7 +44,7 @@ from shoal.workers.executor.ledger import Arrival, BatchLedger
 #: The ownership whose epochs count for batches.
 OWNERSHIP_KEY = "models"
 
-_INFER_RESPONSE, _ = messages.SCHEMA[InferResponse]
+_INFER_RESPONSE, _ = encoding.SCHEMA[InferResponse]
 _log = get_logger("executor")
 
 
@@ -102,7 +103,7 @@ class ExecutorService:
             self._say(Loaded(instance.slot))
             return
         del self._instances[instance.slot]
-        self._say(LoadFailed(instance.slot, *error.to_wire()))
+        self._say(LoadFailed(instance.slot, *wire_error(error)))
         self._note_stopped()
 
     def executed(self, instance: Instance, work: Work, outcome: Outcome) -> None:

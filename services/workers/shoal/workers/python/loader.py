@@ -42,7 +42,7 @@ def load_class(source: ModelSource) -> type:
     _prepare_process(source)
     try:
         found = getattr(_execute_file(source, path), CLASS_NAME)
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         raise InternalError(exception_text(error)) from error
     if not isinstance(found, type):
         raise InternalError(f"model '{source.name}': {CLASS_NAME} in '{path}' is {type(found)}, expected a class")
@@ -54,9 +54,18 @@ def _prepare_process(source: ModelSource) -> None:
         sys.modules[name] = triton_python_backend_utils
     # Compiled files written into the model's directory would look like a changed model to the repository.
     sys.dont_write_bytecode = True
+    sys.path[:] = sorted(sys.path, key=_holds_only_us)
     for directory in (source.directory, _version_directory(source)):
         if directory not in sys.path:
             sys.path.insert(0, directory)
+
+
+def _holds_only_us(directory: str) -> bool:
+    """Such a folder goes to the end of the path, behind everything of the user's own."""
+    try:
+        return set(os.listdir(directory)) - {"__pycache__"} == {"shoal"}
+    except OSError:
+        return False
 
 
 def _execute_file(source: ModelSource, path: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Fixtures of the integration tests: a real broker of their own for each test that asks for one."""
+"""What tests of several kinds share: a real broker of its own for each test that asks for one."""
 
 from __future__ import annotations
 
