@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -40,6 +41,8 @@ EXIT_ENVIRONMENT = 3
 #: Level of the log (DEBUG, INFO, WARNING, ERROR), and the file it is appended to (standard error by default).
 LOG_LEVEL = "SHOAL_LOG_LEVEL"
 LOG_FILE = "SHOAL_LOG_FILE"
+
+_YOUNG_OBJECTS = 20_000
 
 #: How long a cancelled `serve` may clean up after the broker link was closed for good.
 _CLEAN_UP_S = 5.0
@@ -86,6 +89,7 @@ def run_to_exit_code(component: str, main: Coroutine[Any, Any, int]) -> int:
     """Run a process's main coroutine, which gives its exit code, on uvloop; its exceptions become exit codes too."""
     import uvloop
 
+    _collect_seldom()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(main)
@@ -98,6 +102,12 @@ def run_to_exit_code(component: str, main: Coroutine[Any, Any, int]) -> int:
     except Exception:  # the process ends here: whatever it was belongs into the log, and into the exit code
         logs.get_logger(component).exception("process failed")
         return EXIT_FAILURE
+
+
+def _collect_seldom() -> None:
+    """Requests leave few cycles behind; a young collection for every 700 objects costs a gateway 4 % of its time."""
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS, 10, 10)
 
 
 def configure_logs() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -132,3 +133,10 @@ def test_a_region_and_another_form_contradict_each_other(other: str) -> None:
         400,
         f"Output can't set both 'shared_memory_region' and '{other}'",
     )
+
+
+def test_a_shape_whose_size_would_take_hours_to_compute_is_refused() -> None:
+    started = time.process_time()
+    expected = "input 'X' has 100000 dimensions, expected 256 at most"
+    assert refusal({"inputs": [X | {"shape": [2**63] * 100_000}]}) == (400, expected)
+    assert time.process_time() - started < 1.0

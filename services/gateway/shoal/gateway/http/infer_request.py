@@ -24,6 +24,8 @@ from shoal.gateway.http.json_access import (
 from shoal.gateway.http.tensor_json import read_data
 from shoal.gateway.request import InferCall
 
+#: More than any framework takes. The product of a million dimensions would take hours to compute.
+_RANK_LIMIT = 256
 _SOURCES = "'data', 'binary_data_size' in 'parameters', 'shared_memory_region' in 'parameters'"
 
 
@@ -125,6 +127,8 @@ def _input(item: Any, tail: _Tail) -> Tensor:
     shape = tuple([as_unsigned(dim, "shape") for dim in array_member(item, "shape")])
     if datatype not in BYTE_SIZE:
         raise InvalidArgument(f"invalid datatype for input {name}")
+    if len(shape) > _RANK_LIMIT:
+        raise InvalidArgument(f"input '{name}' has {len(shape)} dimensions, expected {_RANK_LIMIT} at most")
     if has_binary:
         nbytes = as_unsigned(parameters["binary_data_size"], "binary_data_size")
         return Tensor(name, datatype, shape, tail.take(nbytes, name))
