@@ -44,6 +44,11 @@ PREFIX = "instance group m_0 of model m"
             [f"{PREFIX} has profile ['one'], expected integers >= 0"],
         ),
         (
+            "instance_group { count: 2000000000 }",
+            (),
+            [f"{PREFIX} has count 2000000000, expected at most 1024"],
+        ),
+        (
             'instance_group [ { name: "g" }, { name: "g" } ]',
             (),
             ["instance group name 'g' is used more than once for m"],

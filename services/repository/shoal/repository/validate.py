@@ -46,7 +46,7 @@ _SIGNATURE = (
     validate_warmup.samples,
 )
 _ENSEMBLE_FLOW = (validate_ensemble.flow, validate_ensemble.circular)
-_INSTANCES = (validate_instances.profiles, validate_instances.unique_names)
+_INSTANCES = (validate_instances.counts, validate_instances.profiles, validate_instances.unique_names)
 
 
 def structure(config: JsonForm, directory: str) -> Iterator[Problem]:

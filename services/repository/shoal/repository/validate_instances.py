@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from shoal.repository.config.json_form import JsonForm
 from shoal.repository.problems import Problem
 
+#: Of one group on one device.
+MOST_INSTANCES = 1024
+
 
 def devices(config: JsonForm, gpus: Sequence[int]) -> Iterator[Problem]:
     """Every group against the GPUs that models can use (their numbers)."""
@@ -27,6 +30,16 @@ def _devices(kind: str, wanted: Sequence[int], gpus: Sequence[int]) -> Iterator[
     for gpu in wanted:
         if gpu not in gpus:
             yield f"specifies invalid or unsupported gpu id {gpu}. GPUs available: {', '.join(map(str, gpus))}"
+
+
+def counts(config: JsonForm) -> Iterator[Problem]:
+    """A count beyond any machine would occupy the worker with planning instances that it can never load."""
+    for group in config["instance_group"]:
+        if group["count"] > MOST_INSTANCES:
+            prefix = f"instance group {group['name']} of model {config['name']}"
+            yield Problem(
+                f"{prefix} has count {group['count']}, expected at most {MOST_INSTANCES}", ("instance_group",)
+            )
 
 
 def profiles(config: JsonForm) -> Iterator[Problem]:
