@@ -40,7 +40,7 @@ SHOAL_SECTION = Section(
             "auto",
             "what carries gRPC; auto: Envoy where it can run",
         ),
-        works("worker-wait", SECONDS, 30.0, "seconds that a model waits for a worker with its backend"),
+        works("worker-wait", SECONDS, 10.0, "seconds that a model waits for a worker with its backend"),
         works("default-deadline", POSITIVE, None, "milliseconds for a request that brings no deadline"),
     ),
 )

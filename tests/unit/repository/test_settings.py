@@ -14,7 +14,7 @@ def parsed(*arguments: str) -> RepositorySettings:
 
 
 def test_defaults() -> None:
-    assert parsed("--model-repository=/a") == RepositorySettings(("/a",), True, "", {}, 4, 30.0)
+    assert parsed("--model-repository=/a") == RepositorySettings(("/a",), True, "", {}, 4, 10.0)
 
 
 def test_repositories_are_collected() -> None:

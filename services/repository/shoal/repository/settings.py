@@ -50,7 +50,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="a backend's setting, or one for every backend",
     )
     add("--model-load-thread-count", type=positive, default=4, metavar="N", help="models examined at once (4)")
-    add("--worker-wait", type=_seconds, default=30.0, metavar="SECONDS", help="wait for a worker with the backend (30)")
+    add("--worker-wait", type=_seconds, default=10.0, metavar="SECONDS", help="wait for a worker with the backend (10)")
 
 
 def from_arguments(arguments: argparse.Namespace) -> RepositorySettings:
