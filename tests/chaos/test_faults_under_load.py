@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,6 +28,26 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 TAKEOVER_S = 2.0
 BROKER_BACK_S = 5.0
 STEADY_S = 2.0
+
+#: Some of these execute and some wait when the signal comes: there is one instance, and a batch takes `SLOW_S`.
+SLOW_REQUESTS, SLOW_S = 3, 1.0
+SLOW_REQUEST = json.dumps({"inputs": [{"name": "IN", "datatype": "FP32", "shape": [1], "data": [1]}]}).encode()
+SLOW_CONFIG = """
+backend: "python"
+input [ { name: "IN" data_type: TYPE_FP32 dims: [ 1 ] } ]
+output [ { name: "OUT" data_type: TYPE_FP32 dims: [ 1 ] } ]
+"""
+SLOW_MODEL = f"""
+import time
+import triton_python_backend_utils as pb_utils
+
+class TritonPythonModel:
+    def execute(self, requests):
+        time.sleep({SLOW_S})
+        tensors = [pb_utils.get_input_tensor_by_name(request, "IN").as_numpy() for request in requests]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor("OUT", tensor)]) for tensor in tensors]
+"""
+
 LISTEN_TO = ("scheduler", "agent", "executor", "gateway", "repository")
 
 
@@ -85,10 +109,45 @@ def test_a_broker_that_comes_back(broker: Broker, server: Server, empty: bool) -
 def test_sigterm_under_load_fails_no_accepted_request_and_leaves_nothing(broker: Broker, server: Server) -> None:
     with Load(server.http_port) as load:
         time.sleep(STEADY_S)
+        assert subjects(broker) != []
         server.process.send_signal(signal.SIGTERM)
         assert server.wait() == 0, server.output
     assert load.wrong == []
     assert set(load.statuses) == {200}, load.errors
     assert server.processes() == {}
     assert list(Path(server.folder).iterdir()) == []
-    assert [subject for subject in broker.subscriptions() if not subject.startswith("$SYS")] == []
+    assert subjects(broker) == []
+
+
+def test_what_executes_at_sigterm_is_answered(broker: Broker, tmp_path: Path) -> None:
+    """A load cannot tell a request that was dropped from a connection that was closed between two; this can."""
+    settings, models = broker.settings(), tmp_path / "models"
+    (models / "slow" / "1").mkdir(parents=True)
+    (models / "slow" / "config.pbtxt").write_text(SLOW_CONFIG)
+    (models / "slow" / "1" / "model.py").write_text(SLOW_MODEL)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Server(
+            Path(folder), f"--nats-url={settings.url}", models=models, environment=to_environment(settings)
+        ) as server,
+        ThreadPoolExecutor(SLOW_REQUESTS) as pool,
+    ):
+        server.wait_until_started()
+        answers = [pool.submit(ask_slowly, server.http_port) for _ in range(SLOW_REQUESTS)]
+        time.sleep(SLOW_S / 2)
+        assert not any(answer.done() for answer in answers)
+        server.process.send_signal(signal.SIGTERM)
+        assert [answer.result(30) for answer in answers] == [200] * SLOW_REQUESTS
+        assert server.wait() == 0, server.output
+
+
+def ask_slowly(port: int) -> int:
+    """The status of one request to `slow`."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("POST", "/v2/models/slow/infer", SLOW_REQUEST)
+    return connection.getresponse().status
+
+
+def subjects(broker: Broker) -> list[str]:
+    """What clients are subscribed to."""
+    return [subject for subject in broker.subscriptions() if not subject.startswith("$SYS")]

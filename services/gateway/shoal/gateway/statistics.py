@@ -98,7 +98,6 @@ class Statistics:
 
 
 def _entry(total: ModelCounters) -> dict[str, Any]:
-    executed = total.success
     return {
         "name": total.model,
         "version": str(total.version),
@@ -109,9 +108,9 @@ def _entry(total: ModelCounters) -> dict[str, Any]:
             "success": _duration(total.success, total.success_ns),
             "fail": _duration(total.fail, total.fail_ns),
             "queue": _duration(total.success, total.queue_ns),
-            "compute_input": _duration(executed, total.compute_input_ns),
-            "compute_infer": _duration(executed, total.compute_infer_ns),
-            "compute_output": _duration(executed, total.compute_output_ns),
+            "compute_input": _duration(total.success, total.compute_input_ns),
+            "compute_infer": _duration(total.success, total.compute_infer_ns),
+            "compute_output": _duration(total.success, total.compute_output_ns),
             "cache_hit": _duration(0, 0),
             "cache_miss": _duration(0, 0),
         },
