@@ -10,7 +10,7 @@ import argparse
 import time
 from typing import Any, NamedTuple
 
-from shoal.core.messages import V1, InferRequest
+from shoal.core.messages import V2, InferRequest
 from shoal.core.model_config import ModelConfig, from_json
 from shoal.core.tensors import INLINE, Inline, TensorHeader
 from shoal.scheduler.actions import Action, Dispatch
@@ -48,7 +48,7 @@ def _config(**fields: Any) -> ModelConfig:
 
 def _arrival(counter: int) -> Arrival:
     request = InferRequest(
-        V1, counter, _SUBMITTER, _MODEL, 1, _GENERATION, "", 0, 0, 0, 0, None, 1, _INPUTS, (), {}, "", 1
+        V2, counter, _SUBMITTER, _MODEL, 1, _GENERATION, "", 0, 0, 0, 0, None, 1, _INPUTS, (), {}, "", 1, ""
     )
     return Arrival(request, _PART)
 

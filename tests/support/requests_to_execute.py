@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core import encoding
-from shoal.core.messages import V1, Batch, BatchItem, InferRequest
+from shoal.core.messages import V2, Batch, BatchItem, InferRequest
 from shoal.core.tensors import Tensor, pack_inline
 from shoal.workers.backend import Request
 from shoal.workers.executor.item import Item, decode_items
@@ -42,7 +42,7 @@ def infer_request(*inputs: Tensor, **fields: Any) -> tuple[InferRequest, bytes]:
     """A request as it travels, and its payload."""
     headers, buffers = pack_inline(inputs)
     request = InferRequest(
-        schema=V1,
+        schema=V2,
         counter=1,
         submitter="gateway-1",
         model="m",
@@ -60,6 +60,7 @@ def infer_request(*inputs: Tensor, **fields: Any) -> tuple[InferRequest, bytes]:
         parameters={},
         traceparent="",
         attempt=0,
+        host="",
     )
     return request._replace(**fields), b"".join(buffers)
 
@@ -70,9 +71,9 @@ def batch_of(*requests: tuple[InferRequest, bytes], queue_us: int = 0, **fields:
     payload: list[bytes] = []
     for request, body in requests:
         header = encoding.encode(request)
-        items.append(BatchItem(len(header), len(body), queue_us))
+        items.append(BatchItem(len(header), len(body), queue_us, 0))
         payload += [header, body]
-    batch = Batch(V1, 1, 1, 0, "full", tuple(items))
+    batch = Batch(V2, 1, 1, 0, "full", tuple(items))
     return batch._replace(**fields), memoryview(b"".join(payload))
 
 

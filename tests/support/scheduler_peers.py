@@ -18,6 +18,7 @@ from shoal.core.messages import (
     NO_TIMINGS,
     READY,
     V1,
+    V2,
     Batch,
     BatchDone,
     BatchQuery,
@@ -114,7 +115,7 @@ class Executor:
         requests: list[InferRequest] = []
         payloads: list[bytes] = []
         offset = 0
-        for header_nbytes, payload_nbytes, _ in batch.items:
+        for header_nbytes, payload_nbytes, *_ in batch.items:
             found = encoding.decode(_INFER_REQUEST, part.payload[offset : offset + header_nbytes])
             assert isinstance(found, InferRequest)
             requests.append(found)
@@ -139,8 +140,11 @@ class Executor:
         if epoch <= self._owner[1]:
             return
         self._owner = (who, epoch)
-        running = tuple(RunningBatch(h.batch.epoch, h.batch.batch_id, h.batch.instance, h.keys) for h in self.held)
-        self.bus.send(who, ExecutorReport(V1, epoch, running, ()))
+        running = tuple(
+            RunningBatch(h.batch.epoch, h.batch.batch_id, h.batch.instance, h.keys, (0,) * len(h.keys))
+            for h in self.held
+        )
+        self.bus.send(who, ExecutorReport(V2, epoch, running, ()))
 
 
 class Agent:
@@ -204,7 +208,7 @@ class Submitter:
             self.bus.send(to or self.owner, message, [payload])
 
     def ask(self, *counters: int) -> None:
-        self.bus.send(self.owner, Reconcile(V1, counters))
+        self.bus.send(self.owner, Reconcile(V2, counters, ()))
 
     def ask_statistics(self) -> None:
         self.bus.send(self.owner, StatisticsQuery(V1, 7))

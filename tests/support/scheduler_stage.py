@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from shoal.core.errors import Code
-from shoal.core.messages import V1, InferRequest, RequestKey
+from shoal.core.messages import V2, InferRequest, RequestKey
 from shoal.core.model_config import ModelConfig, from_json
 from shoal.core.tensors import INLINE, Inline, TensorHeader
 from shoal.scheduler.actions import Action, BatchReason, Dispatch, DispatchItem, Refuse, SetTimer
@@ -57,7 +57,7 @@ def tensor(name: str, *shape: int, at: int = 0, nbytes: int = 0) -> TensorHeader
 
 def request(counter: int, **fields: Any) -> InferRequest:
     plain = InferRequest(
-        schema=V1,
+        schema=V2,
         counter=counter,
         submitter=SUBMITTER,
         model=MODEL,
@@ -75,6 +75,7 @@ def request(counter: int, **fields: Any) -> InferRequest:
         parameters={},
         traceparent="",
         attempt=1,
+        host="",
     )
     return plain._replace(**fields)
 

@@ -21,7 +21,7 @@ from shoal.core import desired, encoding
 from shoal.core.desired import ModelEntry, VersionEntry
 from shoal.core.messages import (
     READY,
-    V1,
+    V2,
     Batch,
     BatchDone,
     BatchItem,
@@ -200,9 +200,9 @@ class Stage:
         payload: list[bytes] = []
         for request, buffers in requests:
             header = encoding.encode(request)
-            items.append(BatchItem(len(header), sum(map(len, buffers)), queue_us))
+            items.append(BatchItem(len(header), sum(map(len, buffers)), queue_us, 0))
             payload += [header, *buffers]
-        batch = Batch(V1, self.epoch if epoch is None else epoch, number, instance.slot, "full", tuple(items))
+        batch = Batch(V2, self.epoch if epoch is None else epoch, number, instance.slot, "full", tuple(items))
         (scheduler or self.scheduler).bus.send(instance.executor, batch, payload)
         return number
 

@@ -22,7 +22,7 @@ from shoal.bus.outbox import Outbox
 from shoal.bus.reassembly import Reassembler
 from shoal.bus.settings import BusSettings
 from shoal.core.encoding import SCHEMA, decode, encode
-from shoal.core.messages import V1, Heartbeat, Message
+from shoal.core.messages import V2, Heartbeat, Message
 from shoal.telemetry.logs import get_logger
 
 M = TypeVar("M", bound=Message)
@@ -181,13 +181,13 @@ class Bus:
 
     def _write_heartbeat(self, leaving: bool) -> None:
         try:
-            owned, backends, instances, counters = self.body()
+            owned, backends, instances, counters, ended = self.body()
         except Exception:
             # A heartbeat without news is better than a process that is taken for dead.
             _log.exception("heartbeat body failed")
-            owned, backends, instances, counters = HeartbeatBody()
+            owned, backends, instances, counters, ended = HeartbeatBody()
         heartbeat = Heartbeat(
-            V1,
+            V2,
             self.incarnation,
             self.role,
             self._host,
@@ -198,6 +198,7 @@ class Bus:
             backends,
             instances,
             counters,
+            ended,
         )
         self._heartbeats.add(self.role, _HEARTBEAT, encode(heartbeat), ())
         self._write(self._heartbeats)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from shoal.core.messages import Heartbeat, InstanceStatus, ModelCounters
+from shoal.core.messages import EndedExecutor, Heartbeat, InstanceStatus, ModelCounters
 
 #: Each process beats this often.
 BEAT_INTERVAL_S = 0.25
@@ -32,6 +32,7 @@ class HeartbeatBody(NamedTuple):
     backends: tuple[str, ...] = ()
     instances: tuple[InstanceStatus, ...] = ()
     counters: tuple[ModelCounters, ...] = ()
+    ended: tuple[EndedExecutor, ...] = ()
 
 
 class Peer(NamedTuple):

@@ -18,10 +18,13 @@ from shoal.core.messages import (
     BatchQuery,
     BatchQueryReply,
     Cancel,
+    Closed,
     DescribeModel,
     DescribeReply,
+    EndedExecutor,
     ExecutorReport,
     Heartbeat,
+    HoldQuery,
     InferRequest,
     InferResponse,
     InstanceStatus,
@@ -30,6 +33,7 @@ from shoal.core.messages import (
     NotOwner,
     Reconcile,
     ReconcileReply,
+    Release,
     Resend,
     RunningBatch,
     Stale,
@@ -41,24 +45,27 @@ from shoal.core.tensors import header_from_wire
 
 #: Number of each message on the wire and the version of its layout. Numbers are never used again.
 SCHEMA: dict[type[Message], tuple[int, int]] = {
-    InferRequest: (1, 1),
+    InferRequest: (1, 2),
     InferResponse: (2, 1),
-    Batch: (3, 1),
+    Batch: (3, 2),
     BatchDone: (4, 1),
     Cancel: (5, 1),
     NotOwner: (6, 1),
     Stale: (7, 1),
-    Reconcile: (8, 1),
+    Reconcile: (8, 2),
     ReconcileReply: (9, 1),
     BatchQuery: (10, 1),
     BatchQueryReply: (11, 1),
     Resend: (12, 1),
-    ExecutorReport: (13, 1),
-    Heartbeat: (14, 1),
+    ExecutorReport: (13, 2),
+    Heartbeat: (14, 2),
     StatisticsQuery: (15, 1),
     StatisticsReply: (16, 1),
     DescribeModel: (17, 1),
     DescribeReply: (18, 1),
+    Closed: (19, 1),
+    Release: (20, 1),
+    HoldQuery: (21, 1),
 }
 
 _BY_NUMBER: dict[int, type[Message]] = {number: cls for cls, (number, _) in SCHEMA.items()}
@@ -101,7 +108,8 @@ def _executor_report(f: tuple[Any, ...]) -> ExecutorReport:
 
 
 def _heartbeat(f: tuple[Any, ...]) -> Heartbeat:
-    return Heartbeat._make((*f[:9], tuple(map(InstanceStatus._make, f[9])), tuple(map(ModelCounters._make, f[10]))))
+    instances, counters = tuple(map(InstanceStatus._make, f[9])), tuple(map(ModelCounters._make, f[10]))
+    return Heartbeat._make((*f[:9], instances, counters, tuple(map(EndedExecutor._make, f[11]))))
 
 
 def _statistics_reply(f: tuple[Any, ...]) -> StatisticsReply:

@@ -16,8 +16,9 @@ Parameter = bool | int | float | str
 #: A request for ever: the incarnation of who holds it until its answer, and a counter of that incarnation.
 RequestKey = tuple[str, int]
 
-#: The schema of every message so far; what a sender writes into `schema`.
+#: The schema of most messages, and of those that have changed once; what a sender writes into `schema`.
 V1 = 1
+V2 = 2
 
 SEQUENCE_START = 1
 SEQUENCE_END = 2
@@ -29,7 +30,8 @@ class InferRequest(NamedTuple):
     `version` is resolved (> 0) and `generation` is the one that the request was checked against. `batch_size` is the
     first dimension for a batching model and 0 otherwise. `outputs` empty means every output. `deadline_us` is what
     was left when the request was sent, None without a deadline; `timeout_us` is Triton's queue-policy parameter and
-    nothing else. `inputs` refer to the payload in their order.
+    nothing else. `inputs` refer to the payload in their order, or to the submitter's arena. `host` is the submitter's
+    host, where the answer may refer to shared memory; empty when it may not.
     """
 
     schema: int
@@ -50,6 +52,7 @@ class InferRequest(NamedTuple):
     parameters: dict[str, Parameter]
     traceparent: str
     attempt: int
+    host: str
 
     @property
     def key(self) -> RequestKey:
@@ -72,6 +75,7 @@ NO_TIMINGS = Timings(0, 0, 0, 0)
 class InferResponse(NamedTuple):
     """Executor or scheduler -> submitter: one answer. `error` is `(code, text)` or None; the payload holds the outputs.
 
+    Outputs refer to the payload, or to blocks of the sender's arena, which the receiver releases by `Release`.
     `final` is True for the only answer of a non-decoupled model. `executed` tells whether the model ran: a scheduler's
     refusal did not.
     """
@@ -88,12 +92,14 @@ class InferResponse(NamedTuple):
 
 
 class BatchItem(NamedTuple):
-    """One request inside a batch: sizes of its untouched header and payload, and how long it has been with the
-    scheduler (time to be taken off its deadline and added to its queue time)."""
+    """One request inside a batch: sizes of its untouched header and payload, how long it has been with the scheduler
+    (time to be taken off its deadline and added to its queue time), and how many executions of it have ended with
+    their executor before."""
 
     header_nbytes: int
     payload_nbytes: int
     queue_us: int
+    deaths: int
 
 
 class Batch(NamedTuple):
@@ -143,10 +149,12 @@ class Stale(NamedTuple):
 
 
 class Reconcile(NamedTuple):
-    """Submitter -> scheduler: these requests of mine are open; which of them do you not have?"""
+    """Submitter -> scheduler: these requests of mine are open; which of them do you not have? `closing` are answered or
+    given up, and I only keep their inputs: which of those may go?"""
 
     schema: int
     counters: tuple[int, ...]
+    closing: tuple[int, ...]
 
 
 class ReconcileReply(NamedTuple):
@@ -156,6 +164,28 @@ class ReconcileReply(NamedTuple):
     epoch: int
     unknown: tuple[int, ...]
     lost: tuple[int, ...]
+
+
+class Closed(NamedTuple):
+    """Scheduler -> submitter: nobody will read the inputs of these requests any more. Sent for requests whose inputs lie
+    in an arena; an answer of the scheduler itself (a refusal), `NotOwner`, `Stale` and `unknown` mean the same."""
+
+    schema: int
+    counters: tuple[int, ...]
+
+
+class Release(NamedTuple):
+    """Holder -> owner of an arena: these blocks, by generation, are not used here (any more)."""
+
+    schema: int
+    generations: tuple[int, ...]
+
+
+class HoldQuery(NamedTuple):
+    """Owner of an arena -> holder: do you still use these blocks? A `Release` names those that are not used."""
+
+    schema: int
+    generations: tuple[int, ...]
 
 
 class BatchQuery(NamedTuple):
@@ -184,12 +214,13 @@ class Resend(NamedTuple):
 
 
 class RunningBatch(NamedTuple):
-    """A batch that an executor holds, queued or executing."""
+    """A batch that an executor holds, queued or executing; `deaths` of each of its requests as `BatchItem` has them."""
 
     epoch: int
     batch_id: int
     instance: int
     keys: tuple[RequestKey, ...]
+    deaths: tuple[int, ...]
 
 
 class ExecutorReport(NamedTuple):
@@ -224,6 +255,15 @@ class InstanceStatus(NamedTuple):
     reason: str
 
 
+class EndedExecutor(NamedTuple):
+    """An executor that has ended lately, as its agent saw it: why, and the batches (epoch, number) that were executing
+    then. Batches that it held besides were not started."""
+
+    executor: str
+    cause: str
+    executing: tuple[tuple[int, int], ...]
+
+
 class ModelCounters(NamedTuple):
     """Cumulative counts of one incarnation for one generation of a model version. Durations are nanoseconds.
 
@@ -253,8 +293,9 @@ class ModelCounters(NamedTuple):
 class Heartbeat(NamedTuple):
     """Everyone -> everyone who listens, every 250 ms and at once when something below changes.
 
-    `links` grows with each reconnect and each notice of dropped messages; `owned` maps ownership keys to epochs;
-    `backends` and `instances` are filled by agents; `counters` holds what changed lately; `leaving` is the farewell.
+    `host` tells whose shared memory the process can map (see `shoal.memory.host`), empty for none. `links` grows with
+    each reconnect and each notice of dropped messages; `owned` maps ownership keys to epochs; `backends`, `instances`
+    and `ended` are filled by agents; `counters` holds what changed lately; `leaving` is the farewell.
     """
 
     schema: int
@@ -268,6 +309,7 @@ class Heartbeat(NamedTuple):
     backends: tuple[str, ...]
     instances: tuple[InstanceStatus, ...]
     counters: tuple[ModelCounters, ...]
+    ended: tuple[EndedExecutor, ...]
 
 
 class StatisticsQuery(NamedTuple):
@@ -316,6 +358,9 @@ Message = (
     | Stale
     | Reconcile
     | ReconcileReply
+    | Closed
+    | Release
+    | HoldQuery
     | BatchQuery
     | BatchQueryReply
     | Resend

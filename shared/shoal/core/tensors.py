@@ -7,11 +7,13 @@ process does not know are refused, never guessed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from shoal.core.errors import InternalError
 
 INLINE = 0
+ARENA = 1
 
 
 class Inline(NamedTuple):
@@ -22,8 +24,23 @@ class Inline(NamedTuple):
     nbytes: int
 
 
-#: Where a tensor's bytes are. `arena`, `region` and `cuda_ipc` join this union with the shared-memory data plane.
-Reference = Inline
+class ArenaRef(NamedTuple):
+    """`nbytes` bytes at `offset` of the shared-memory segment `segment` of `host` (see `shoal.memory`).
+
+    They are what was meant only while the block that they lie in has this `generation`: to be checked before the bytes
+    are used and after. `offset` is a multiple of 64 bytes.
+    """
+
+    kind: int
+    host: str
+    segment: str
+    offset: int
+    nbytes: int
+    generation: int
+
+
+#: Where a tensor's bytes are. `region` and `cuda_ipc` join this union with client regions and device memory.
+Reference = Inline | ArenaRef
 
 
 class TensorHeader(NamedTuple):
@@ -50,6 +67,8 @@ class Tensor(NamedTuple):
 def reference_from_wire(fields: tuple[Any, ...]) -> Reference:
     if fields[0] == INLINE:
         return Inline(*fields)
+    if fields[0] == ARENA:
+        return ArenaRef(*fields)
     raise InternalError(f"tensor reference of unknown kind {fields[0]}; are all processes of one release?")
 
 
@@ -73,7 +92,16 @@ def pack_inline(
     return tuple(headers), buffers
 
 
-def resolve(header: TensorHeader, payload: memoryview) -> Tensor:
-    """The tensor behind a header; its data is a view of `payload`, without a copy."""
-    _, offset, nbytes = header.ref
-    return Tensor(header.name, header.datatype, header.shape, payload[offset : offset + nbytes])
+def no_memory(ref: ArenaRef) -> memoryview:
+    """For processes without shared memory: refuses."""
+    raise InternalError(f"a tensor lies in shared memory of host '{ref.host}', which cannot be read here")
+
+
+def resolve(
+    header: TensorHeader, payload: memoryview, view_of: Callable[[ArenaRef], memoryview | bytes] = no_memory
+) -> Tensor:
+    """The tensor behind a header: a view of `payload`, without a copy, or what `view_of` gives (and raises)."""
+    ref = header.ref
+    if isinstance(ref, Inline):
+        return Tensor(header.name, header.datatype, header.shape, payload[ref.offset : ref.offset + ref.nbytes])
+    return Tensor(header.name, header.datatype, header.shape, view_of(ref))

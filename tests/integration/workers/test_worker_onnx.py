@@ -10,6 +10,7 @@ from onnx_models import write_add_sub
 from shoal.core.errors import Code
 from shoal.core.messages import (
     V1,
+    V2,
     BatchDone,
     BatchQuery,
     BatchQueryReply,
@@ -180,7 +181,7 @@ async def test_a_new_owner_gets_a_report_and_the_old_one_is_not_heard_any_more(s
     heir = await stage.peer("scheduler", owned=lambda: {"models": stage.epoch + 1})
     report = await heir.first(ExecutorReport)
     key = (stage.submitter.bus.incarnation, request[0].counter)
-    assert report == ExecutorReport(V1, stage.epoch + 1, (), (key,))
+    assert report == ExecutorReport(V2, stage.epoch + 1, (), (key,))
     late = ones(stage)
     stage.send_batch(instance, [late], scheduler=stage.scheduler, epoch=stage.epoch)
     current = ones(stage)

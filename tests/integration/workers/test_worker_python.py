@@ -170,7 +170,7 @@ async def test_an_unfinished_batch_is_reported_to_a_new_owner(stage: Stage) -> N
     heir = await stage.peer("scheduler", owned=lambda: {"models": stage.epoch + 1})
     (running,) = (await heir.first(ExecutorReport)).running
     key = (stage.submitter.bus.incarnation, asked[0].counter)
-    assert running == (stage.epoch, batch, instance.slot, (key,))
+    assert running == (stage.epoch, batch, instance.slot, (key,), (0,))
     (stage.directory / "go").touch()
     await stage.answer(asked[0])
     assert heir.of(BatchDone) == [BatchDone(V1, stage.epoch, batch, instance.slot)]

@@ -21,16 +21,20 @@ from shoal.core.messages import (
     SEQUENCE_END,
     SEQUENCE_START,
     V1,
+    V2,
     Batch,
     BatchDone,
     BatchItem,
     BatchQuery,
     BatchQueryReply,
     Cancel,
+    Closed,
     DescribeModel,
     DescribeReply,
+    EndedExecutor,
     ExecutorReport,
     Heartbeat,
+    HoldQuery,
     InferRequest,
     InferResponse,
     InstanceStatus,
@@ -39,6 +43,7 @@ from shoal.core.messages import (
     NotOwner,
     Reconcile,
     ReconcileReply,
+    Release,
     Resend,
     RunningBatch,
     Stale,
@@ -46,14 +51,15 @@ from shoal.core.messages import (
     StatisticsReply,
     Timings,
 )
-from shoal.core.tensors import INLINE, Inline, TensorHeader
+from shoal.core.tensors import ARENA, INLINE, ArenaRef, Inline, TensorHeader
 
 GOLDEN = Path(__file__).parent / "golden"
 
 GATEWAY, EXECUTOR = "gateway-0123456789ab", "executor-ba9876543210"
 GENERATION = "00112233445566ff"
-IMAGE = TensorHeader("image", "FP32", (2, 3, 224, 224), Inline(INLINE, 0, 1204224))
-LABEL = TensorHeader("label", "BYTES", (2, 1), Inline(INLINE, 1204224, 14))
+SEGMENT = ArenaRef(ARENA, "0123456789abcdef", f"shoal-{GATEWAY}-7", 4096, 1204224, 1 << 40)
+IMAGE = TensorHeader("image", "FP32", (2, 3, 224, 224), SEGMENT)
+LABEL = TensorHeader("label", "BYTES", (2, 1), Inline(INLINE, 0, 14))
 COUNTERS = ModelCounters(
     model="ocr",
     version=3,
@@ -79,7 +85,7 @@ INSTANCES = (
 
 SAMPLES: tuple[Message, ...] = (
     InferRequest(
-        schema=V1,
+        schema=V2,
         counter=70000,
         submitter=GATEWAY,
         model="ocr",
@@ -97,6 +103,7 @@ SAMPLES: tuple[Message, ...] = (
         parameters={"threshold": 0.5, "lang": "el", "beam": 4, "fast": True},
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         attempt=2,
+        host="0123456789abcdef",
     ),
     InferResponse(
         schema=V1,
@@ -105,31 +112,47 @@ SAMPLES: tuple[Message, ...] = (
         final=True,
         executed=True,
         error=None,
-        outputs=(LABEL._replace(ref=Inline(INLINE, 0, 14)),),
+        outputs=(LABEL,),
         parameters={"sequence_id": 7},
         timings=Timings(1_000, 2_000, 3_000_000_000, 4_000),
     ),
-    Batch(V1, 1_764_000_000_001, 42, 1, "preferred size", (BatchItem(180, 1204238, 90), BatchItem(120, 64, 0))),
+    Batch(V2, 1_764_000_000_001, 42, 1, "preferred size", (BatchItem(180, 14, 90, 0), BatchItem(120, 64, 0, 1))),
     BatchDone(V1, 1_764_000_000_001, 42, 1),
     Cancel(V1, GATEWAY, (1, 70000)),
     NotOwner(V1, (1,)),
     Stale(V1, (2, 3)),
-    Reconcile(V1, (1, 2, 3)),
+    Reconcile(V2, (1, 2, 3), (4,)),
     ReconcileReply(V1, 1_764_000_000_001, (1,), (2,)),
     BatchQuery(V1, 1_764_000_000_001, (41, 42)),
     BatchQueryReply(V1, 1_764_000_000_001, (41,)),
     Resend(V1, GATEWAY, 70000),
     ExecutorReport(
-        V1,
+        V2,
         1_764_000_000_002,
-        (RunningBatch(1_764_000_000_001, 42, 1, ((GATEWAY, 1), (GATEWAY, 70000))),),
+        (RunningBatch(1_764_000_000_001, 42, 1, ((GATEWAY, 1), (GATEWAY, 70000)), (0, 1)),),
         ((GATEWAY, 3),),
     ),
-    Heartbeat(V1, EXECUTOR, "agent", "host-1", 4711, 2, False, {"models": 5}, ("onnxruntime",), INSTANCES, (COUNTERS,)),
+    Heartbeat(
+        schema=V2,
+        incarnation=EXECUTOR,
+        role="agent",
+        host="0123456789abcdef",
+        pid=4711,
+        links=2,
+        leaving=False,
+        owned={"models": 5},
+        backends=("onnxruntime",),
+        instances=INSTANCES,
+        counters=(COUNTERS,),
+        ended=(EndedExecutor("executor-00", "signal 9", ((1_764_000_000_001, 42),)),),
+    ),
     StatisticsQuery(V1, 8),
     StatisticsReply(V1, 8, {EXECUTOR: (COUNTERS,)}),
     DescribeModel(V1, 9, "ocr", 3, "/models/ocr", '{"name":"ocr"}', {"default-max-batch-size": "4"}),
     DescribeReply(V1, 9, "", (3, "no version directory")),
+    Closed(V1, (1, 70000)),
+    Release(V1, (1 << 40, 7)),
+    HoldQuery(V1, (1 << 40,)),
 )
 
 

@@ -11,13 +11,23 @@ import pytest
 from gateway_models import add_sub, call, int32, served
 from shoal.bus import Bus, HeartbeatBody, Part, Peer, PeerEvent
 from shoal.core.errors import InternalError, InvalidArgument
-from shoal.core.messages import NO_TIMINGS, V1, Heartbeat, InferRequest, InferResponse, Message, ReconcileReply, Stale
+from shoal.core.messages import (
+    NO_TIMINGS,
+    V1,
+    V2,
+    Heartbeat,
+    InferRequest,
+    InferResponse,
+    Message,
+    ReconcileReply,
+    Stale,
+)
 from shoal.gateway.normalize import Checked, check
 from shoal.gateway.request import InferCall
 from shoal.gateway.statistics import Statistics
 from shoal.gateway.submit import Submitter
 
-OWNER = Heartbeat(V1, "scheduler-a", "scheduler", "host", 1, 0, False, {"models": 7}, (), (), ())
+OWNER = Heartbeat(V2, "scheduler-a", "scheduler", "host", 1, 0, False, {"models": 7}, (), (), (), ())
 NO_PART = Part(0, memoryview(b""), memoryview(b""))
 
 

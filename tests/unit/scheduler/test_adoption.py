@@ -34,7 +34,7 @@ def new_owner(executors: int = 1) -> Stage:
 
 def report(stage: Stage, executor: str, *running: int, kept: tuple[int, ...] = ()) -> list[Action]:
     """An executor reports that its instance holds old batch 7 of these requests."""
-    batches = (RunningBatch(OLD, 7, 0, tuple(map(key, running))),) if running else ()
+    batches = (RunningBatch(OLD, 7, 0, tuple(map(key, running)), (0,) * len(running)),) if running else ()
     return stage.handle(ExecutorReported(executor, batches, tuple(map(key, kept))))
 
 
@@ -206,7 +206,7 @@ def test_a_higher_epoch_without_an_owner_in_between_keeps_everything() -> None:
     stage.arrive(1, 2)
     assert stage.handle(OwnershipRenewed(NEW)) == [Tell("e", BatchQuery(V1, OLD, (1,)))]
     assert stage.core.epoch == NEW
-    assert stage.handle(ExecutorReported("e", (RunningBatch(OLD, 1, 0, (key(1),)),), ())) == []
+    assert stage.handle(ExecutorReported("e", (RunningBatch(OLD, 1, 0, (key(1),), (0,)),), ())) == []
     assert stage.done(1, epoch=OLD) == [batch(2, "instance idle", [2])]
     stage.pass_ns(1 * MS)
     assert stage.done(2, epoch=NEW) == []

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from shoal.bus import Peer, PeerEvent
-from shoal.core.messages import READY, V1, Heartbeat, InstanceStatus
+from shoal.core.messages import READY, V2, Heartbeat, InstanceStatus
 from shoal.scheduler.events import ExecutorGone, InstanceGone, InstanceReady, LinkChanged
 from shoal.scheduler.inventory import Inventory
 from shoal.scheduler.workers import worker_events
@@ -11,7 +11,7 @@ READY_EVENT = InstanceReady("m", 1, "g", "e", 0, "m_0_0")
 
 
 def beat(who: str, role: str, links: int = 0, instances: tuple[InstanceStatus, ...] = ()) -> Heartbeat:
-    return Heartbeat(V1, who, role, "host", 1, links, False, {}, (), instances, ())
+    return Heartbeat(V2, who, role, "host", 1, links, False, {}, (), instances, (), ())
 
 
 def peer(heartbeat: Heartbeat, suspected: bool = False) -> Peer:

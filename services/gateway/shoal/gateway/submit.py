@@ -14,6 +14,7 @@ from shoal.bus import Bus, Part, Peer, PeerEvent
 from shoal.core.errors import InternalError, ShoalError, Unavailable, from_wire
 from shoal.core.messages import (
     V1,
+    V2,
     Cancel,
     InferRequest,
     InferResponse,
@@ -110,7 +111,7 @@ class Submitter:
         headers, buffers = pack_inline(call.inputs)
         deadline_us = None if call.deadline_s is None else max(0, int((call.deadline_s - monotonic()) * 1e6))
         message = InferRequest(
-            schema=V1,
+            schema=V2,
             counter=request.counter,
             submitter=self._bus.incarnation,
             model=served.model,
@@ -128,6 +129,7 @@ class Submitter:
             parameters=call.parameters,
             traceparent=call.traceparent,
             attempt=request.attempt,
+            host="",
         )
         self._bus.send(request.sent_to, message, buffers)
 
@@ -185,7 +187,7 @@ class Submitter:
                 case Send(request):
                     self._send_or_fail(request)
                 case Ask(to, counters):
-                    self._bus.send(to, Reconcile(V1, counters))
+                    self._bus.send(to, Reconcile(V2, counters, ()))
                 case Withdraw(to, counter):
                     self._bus.send(to, Cancel(V1, self._bus.incarnation, (counter,)))
                 case Recheck(request):

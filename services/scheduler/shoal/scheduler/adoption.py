@@ -95,7 +95,7 @@ def adopt(state: State, event: ExecutorReported, now: int) -> list[Action]:
             actions.append(resend(state, key, executor))
         if not state.open.is_running(key):
             state.finished.add((key,), executor)
-    for epoch, batch_id, slot, keys in running:
+    for epoch, batch_id, slot, keys, _ in running:
         ref = (epoch, batch_id)
         if ref in state.open or state.open.was_revoked(ref):
             continue

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from shoal.core.model_config import ModelConfig
-from shoal.core.tensors import TensorHeader
+from shoal.core.tensors import TensorHeader, resolve
 from shoal.scheduler.queued_request import QueuedRequest
 
 
@@ -39,5 +39,5 @@ def form_of(config: ModelConfig) -> Callable[[QueuedRequest], Hashable] | None:
 
 
 def _content(entry: QueuedRequest, header: TensorHeader) -> bytes:
-    _, offset, nbytes = header.ref
-    return bytes(entry.part.payload[offset : offset + nbytes])
+    # Submitters send the content of shape tensors in the message, however large.
+    return bytes(resolve(header, entry.part.payload).data)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from time import monotonic_ns
 
 from shoal.bus import Bus
-from shoal.core.messages import V1, Batch, BatchItem, InferResponse, Timings
+from shoal.core.messages import V1, V2, Batch, BatchItem, InferResponse, Timings
 from shoal.scheduler.actions import Action, Dispatch, Refuse, SetTimer, Tell
 
 
@@ -42,9 +42,9 @@ class Performer:
         buffers: list[memoryview] = []
         for _, part, queue_us in members:
             header, payload = part.header, part.payload
-            items.append(BatchItem(len(header), len(payload), queue_us))
+            items.append(BatchItem(len(header), len(payload), queue_us, 0))
             buffers += (header, payload)
-        self._bus.send(executor, Batch(V1, epoch, batch_id, slot, reason, tuple(items)), buffers)
+        self._bus.send(executor, Batch(V2, epoch, batch_id, slot, reason, tuple(items)), buffers)
 
     def _refuse(self, action: Refuse) -> None:
         (submitter, counter), error, queue_ns, executed = action

@@ -12,7 +12,7 @@ from requests_to_execute import infer_request, items_of, tensor
 from shoal.core.errors import InternalError, InvalidArgument, Unavailable
 from shoal.workers import board
 from shoal.workers.backend import Execution, Request, Response
-from shoal.workers.executor.execution import Outcome, execute
+from shoal.workers.executor.execution import Outcome, Running, execute
 from shoal.workers.executor.item import Item
 
 
@@ -143,9 +143,9 @@ def test_the_board_shows_an_execution_while_it_lasts(fails: bool) -> None:
                 raise ValueError("no")
             return echo(requests)
 
-        execute(Scripted(look), "m_0", 8, [item("a")], board.SlotBoard(fd, 0))
+        execute(Scripted(look), "m_0", 8, [item("a")], Running(board.SlotBoard(fd, 0), 1, 2))
         assert seen == [True]
-        assert board.read(fd)[0] == (1, 1)
+        assert board.read(fd)[0][:4] == (1, 1, 1, 2)
     finally:
         os.close(fd)
 

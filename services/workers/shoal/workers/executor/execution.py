@@ -13,6 +13,14 @@ from shoal.workers.board import SlotBoard
 from shoal.workers.executor.item import Item
 
 
+class Running(NamedTuple):
+    """Where it is shown that a batch is being executed, and which."""
+
+    board: SlotBoard
+    epoch: int
+    batch_id: int
+
+
 class Result(NamedTuple):
     """The answer to one item. `executed` is False for an item that was refused when its turn came."""
 
@@ -41,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 def execute(
-    backend: Backend, instance: str, max_batch_size: int, items: Sequence[Item], board: SlotBoard | None = None
+    backend: Backend, instance: str, max_batch_size: int, items: Sequence[Item], running: Running | None = None
 ) -> Outcome:
     """Answer every item of a batch: those given up or past their deadline by a refusal, the others by one call of
     `backend.execute`. Never raises: an exception of the backend becomes the error of every request it was given.
@@ -56,24 +64,24 @@ def execute(
     if size != 1 and size > max_batch_size:
         error = InternalError(f"batch size {size} for '{instance}', max allowed is {max_batch_size}")
         return Outcome(results + [_refused(item, error, start_ns) for item in live], None)
-    executed, computed = _execute_live(backend, live, size, start_ns, board)
+    executed, computed = _execute_live(backend, live, size, start_ns, running)
     return Outcome(results + executed, computed)
 
 
 def _execute_live(
-    backend: Backend, live: list[Item], size: int, start_ns: int, board: SlotBoard | None
+    backend: Backend, live: list[Item], size: int, start_ns: int, running: Running | None
 ) -> tuple[list[Result], Computed]:
     requests = [item.request for item in live]
     called_ns = time.monotonic_ns()
-    if board:
-        board.start()
+    if running:
+        running.board.start(running.epoch, running.batch_id)
     try:
         execution = _checked(backend.execute(requests), len(requests))
     except BaseException as error:  # the model's code: whatever it raises is the answer of its requests
         return _failed(live, size, start_ns, called_ns, error)
     finally:
-        if board:
-            board.returned()
+        if running:
+            running.board.returned()
     end_ns = time.monotonic_ns()
     input_ns = execution.input_end_ns - start_ns
     infer_ns = execution.output_start_ns - execution.input_end_ns

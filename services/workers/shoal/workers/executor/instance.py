@@ -15,7 +15,7 @@ from shoal.workers.backend import Backend, InstanceSpec, ModelSource
 from shoal.workers.board import SlotBoard
 from shoal.workers.control import Load
 from shoal.workers.executor.counters import CountedModel
-from shoal.workers.executor.execution import Outcome, execute
+from shoal.workers.executor.execution import Outcome, Running, execute
 from shoal.workers.executor.item import Item
 
 #: Batches that may wait behind the running one. The scheduler sends at most one ahead; more is its fault.
@@ -90,7 +90,8 @@ class Instance:
         if error is not None:
             return
         while (work := self._jobs.get()) is not None:
-            outcome = execute(self._backend, self.name, self._source.config.max_batch_size, work.items, self._board)
+            running = Running(self._board, work.epoch, work.batch_id)
+            outcome = execute(self._backend, self.name, self._source.config.max_batch_size, work.items, running)
             self._post(self._report_of(work, outcome))
         self._unload()
         self._post(lambda: self._reports.unloaded(self))

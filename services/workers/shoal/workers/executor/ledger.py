@@ -47,8 +47,10 @@ class BatchLedger:
             return Arrival.HELD
         return Arrival.DONE if key in self._done else Arrival.NEW
 
-    def hold(self, epoch: int, batch_id: int, instance: int, keys: tuple[RequestKey, ...]) -> None:
-        self._held[epoch, batch_id] = RunningBatch(epoch, batch_id, instance, keys)
+    def hold(
+        self, epoch: int, batch_id: int, instance: int, keys: tuple[RequestKey, ...], deaths: tuple[int, ...]
+    ) -> None:
+        self._held[epoch, batch_id] = RunningBatch(epoch, batch_id, instance, keys, deaths)
 
     def finish(self, epoch: int, batch_id: int) -> None:
         """The batch is done; its answers are on their way."""

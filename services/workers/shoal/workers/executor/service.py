@@ -17,6 +17,7 @@ from shoal.core import encoding
 from shoal.core.errors import ShoalError
 from shoal.core.messages import (
     V1,
+    V2,
     Batch,
     BatchDone,
     BatchQuery,
@@ -173,7 +174,8 @@ class ExecutorService:
             # As good as never arrived: the scheduler places it elsewhere.
             self._bus.send(sender, BatchQueryReply(V1, batch.epoch, (batch.batch_id,)))
             return
-        self._ledger.hold(batch.epoch, batch.batch_id, batch.instance, tuple([item.key for item in items]))
+        keys, deaths = tuple([item.key for item in items]), tuple([part.deaths for part in batch.items])
+        self._ledger.hold(batch.epoch, batch.batch_id, batch.instance, keys, deaths)
         for item in fresh:
             self._open[item.key] = item
         if not fresh:
@@ -216,7 +218,7 @@ class ExecutorService:
     def _meet_owner(self, epoch: int, owner: str) -> None:
         if self._ledger.meet_owner(epoch, owner):
             kept = self._kept.keys(time.monotonic())
-            self._bus.send(owner, ExecutorReport(V1, epoch, self._ledger.held(), kept))
+            self._bus.send(owner, ExecutorReport(V2, epoch, self._ledger.held(), kept))
 
     def _finish(self, epoch: int, batch_id: int, slot: int) -> None:
         self._ledger.finish(epoch, batch_id)
