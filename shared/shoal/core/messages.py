@@ -167,8 +167,8 @@ class ReconcileReply(NamedTuple):
 
 
 class Closed(NamedTuple):
-    """Scheduler -> submitter: nobody will read the inputs of these requests any more. Sent for requests whose inputs lie
-    in an arena; an answer of the scheduler itself (a refusal), `NotOwner`, `Stale` and `unknown` mean the same."""
+    """Scheduler -> submitter: nobody will read the inputs of these requests any more. Sent for requests whose inputs
+    lie in an arena; an answer of the scheduler itself (a refusal), `NotOwner`, `Stale` and `unknown` mean the same."""
 
     schema: int
     counters: tuple[int, ...]

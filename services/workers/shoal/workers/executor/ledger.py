@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import Enum, auto
 
-from shoal.core.messages import RequestKey, RunningBatch
+from shoal.core.messages import RunningBatch
 
 #: Done batches that are remembered; a scheduler asks within seconds, so this covers minutes of the smallest batches.
 DONE_LIMIT = 16384
@@ -47,10 +47,9 @@ class BatchLedger:
             return Arrival.HELD
         return Arrival.DONE if key in self._done else Arrival.NEW
 
-    def hold(
-        self, epoch: int, batch_id: int, instance: int, keys: tuple[RequestKey, ...], deaths: tuple[int, ...]
-    ) -> None:
-        self._held[epoch, batch_id] = RunningBatch(epoch, batch_id, instance, keys, deaths)
+    def hold(self, batch: RunningBatch) -> None:
+        """The batch waits or executes here from now on."""
+        self._held[batch.epoch, batch.batch_id] = batch
 
     def finish(self, epoch: int, batch_id: int) -> None:
         """The batch is done; its answers are on their way."""

@@ -27,6 +27,7 @@ from shoal.core.messages import (
     InferResponse,
     RequestKey,
     Resend,
+    RunningBatch,
     StatisticsQuery,
     StatisticsReply,
 )
@@ -175,7 +176,7 @@ class ExecutorService:
             self._bus.send(sender, BatchQueryReply(V1, batch.epoch, (batch.batch_id,)))
             return
         keys, deaths = tuple([item.key for item in items]), tuple([part.deaths for part in batch.items])
-        self._ledger.hold(batch.epoch, batch.batch_id, batch.instance, keys, deaths)
+        self._ledger.hold(RunningBatch(batch.epoch, batch.batch_id, batch.instance, keys, deaths))
         for item in fresh:
             self._open[item.key] = item
         if not fresh:
