@@ -14,6 +14,9 @@ FLAGS ?=
 # Arguments for pytest, e.g. ARGS='-k supervisor'.
 ARGS ?=
 
+# What runs the real Triton and perf_analyzer for `make bench`; without it Shoal is measured alone.
+PEER ?= ../shared/tools/peer
+
 # The conformance kit: where it is, how strictly it compares, which cases (a pattern) and groups it runs.
 CONFORMANCE ?= ../shared/conformance
 LEVEL ?= semantic
@@ -46,8 +49,9 @@ lint: $(DEV_STAMP)
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
+# Shoal beside the real Triton, about 25 minutes; ARGS=--quick for a look.
 bench: $(DEV_STAMP)
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python benchmarks/beside_triton.py --peer $(PEER) $(ARGS)
 
 # Ends with a table of passed and total by area; cases that fail do not fail the target.
 conformance: $(DEV_STAMP)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 
 class Load(NamedTuple):
-    """What to send: `body` to `path` of `host:port`, over `concurrency` connections, for `seconds`."""
+    """What to send: `body` to `path` of `host:port`, over `concurrency` connections, for `seconds`; `headers` are whole
+    lines beside Host and Content-Length."""
 
     host: str
     port: int
@@ -16,6 +17,7 @@ class Load(NamedTuple):
     body: bytes
     concurrency: int
     seconds: float
+    headers: tuple[str, ...] = ()
 
 
 class Figures(NamedTuple):
@@ -53,8 +55,8 @@ async def _run(load: Load) -> Figures:
 
 async def _connection(load: Load, deadline: float, latencies_ns: list[int], failures: list[int]) -> None:
     reader, writer = await asyncio.open_connection(load.host, load.port)
-    head = f"POST {load.path} HTTP/1.1\r\nHost: {load.host}\r\nContent-Length: {len(load.body)}\r\n\r\n"
-    request = head.encode() + load.body
+    lines = (f"POST {load.path} HTTP/1.1", f"Host: {load.host}", f"Content-Length: {len(load.body)}", *load.headers)
+    request = "".join(f"{line}\r\n" for line in (*lines, "")).encode() + load.body
     try:
         while time.perf_counter() < deadline:
             sent_ns = time.perf_counter_ns()

@@ -11,21 +11,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import servers
 from loader import Figures, Load, run
-from process_cpu import cpu_seconds
-from shoal.bus import free_port
+from process_cpu import used_s
+from servers import NotStarted, Server
 
 MODELS = Path(__file__).parent.parent / "examples" / "models"
-START_LIMIT_S = 120.0
 #: Processes whose CPU time per request is shown, in microseconds.
 ROLES = ("http", "scheduler", "executor", "broker")
 
@@ -44,33 +40,6 @@ def _body(inputs: dict[str, list[float]]) -> bytes:
     return json.dumps({"inputs": tensors}).encode()
 
 
-@contextlib.contextmanager
-def server() -> Iterator[tuple[str, int, int]]:
-    """A server of the example models on free ports; yields its HTTP address and port, and its process id."""
-    http_port, grpc_port = free_port(), free_port()
-    argv = ["serve", f"--model-repository={MODELS}", "--http-address=127.0.0.1", "--grpc-address=127.0.0.1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "shoal.cli.main", *argv, f"--http-port={http_port}", f"--grpc-port={grpc_port}"],
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until_ready(process, http_port)
-        yield "127.0.0.1", http_port, process.pid
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2).close()
-            return
-        time.sleep(0.1)
-    sys.exit("the server did not become ready")
-
-
 class Measurement(NamedTuple):
     """One row. `cpu_us`: CPU microseconds per request by role; empty for a server that this did not start."""
 
@@ -80,22 +49,20 @@ class Measurement(NamedTuple):
     cpu_us: dict[str, float]
 
 
-def measure(host: str, port: int, pid: int | None, concurrencies: list[int], seconds: float) -> Iterator[Measurement]:
-    """Each model at each concurrency, after a short warm-up."""
+def measure(
+    host: str, port: int, server: Server | None, concurrencies: list[int], seconds: float
+) -> Iterator[Measurement]:
+    """Each model at each concurrency, after a short warm-up; `server` where its processes can be seen."""
     for model, body in payloads().items():
         load = Load(host, port, f"/v2/models/{model}/infer", body, 8, 0.5)
         run(load)
         for concurrency in concurrencies:
-            before = cpu_seconds(pid) if pid else None
+            before = server.processes() if server else {}
             figures = run(load._replace(concurrency=concurrency, seconds=seconds))
-            yield Measurement(model, concurrency, figures, _cpu_us(pid, before, figures.per_second * seconds))
-
-
-def _cpu_us(pid: int | None, before: dict[str, float] | None, requests: float) -> dict[str, float]:
-    if pid is None or before is None or not requests:
-        return {}
-    after = cpu_seconds(pid)
-    return {role: round((after[role] - before[role]) * 1e6 / requests, 1) for role in ROLES}
+            used = used_s(before, server.processes() if server else {})
+            requests = figures.per_second * seconds
+            cpu_us = {role: round(used[role] * 1e6 / requests, 1) for role in ROLES} if server and requests else {}
+            yield Measurement(model, concurrency, figures, cpu_us)
 
 
 def main() -> int:
@@ -108,15 +75,16 @@ def main() -> int:
     with contextlib.ExitStack() as stack:
         if arguments.address:
             host, _, port_text = arguments.address.rpartition(":")
-            port, pid = int(port_text), None
+            port, server = int(port_text), None
         else:
-            host, port, pid = stack.enter_context(server())
+            server = stack.enter_context(servers.shoal(MODELS))
+            host, port = servers.HOST, server.http_port
         if not arguments.json:
             roles = "".join(f"{role:>12}" for role in ROLES)
             print(f"{'':<62}{'CPU us per request':>48}")
             print(f"{'MODEL':<12}{'CONCURRENCY':>12}{'INFER/s':>12}{'P50 ms':>10}{'P99 ms':>10}{'FAILED':>8}{roles}")
         failed = 0
-        for row in measure(host, port, pid, arguments.concurrency, arguments.seconds):
+        for row in measure(host, port, server, arguments.concurrency, arguments.seconds):
             failed += row.figures.failed
             print(_line(row, arguments.json), flush=True)
     return 1 if failed else 0
@@ -134,5 +102,5 @@ def _line(row: Measurement, as_json: bool) -> str:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except ConnectionError as error:
+    except (ConnectionError, NotStarted) as error:
         sys.exit(str(error))

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from broker_process import Broker
+from leaks import LeakCheck
 from load import Load
 from shoal.bus import Bus
 from shoal.runtime.settings import to_environment
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 TAKEOVER_S = 2.0
 BROKER_BACK_S = 5.0
 STEADY_S = 2.0
+WARM_UP_S = 1.0
 
 #: Some of these execute and some wait when the signal comes: there is one instance, and a batch takes `SLOW_S`.
 SLOW_REQUESTS, SLOW_S = 3, 1.0
@@ -49,6 +51,20 @@ class TritonPythonModel:
 """
 
 LISTEN_TO = ("scheduler", "agent", "executor", "gateway", "repository")
+
+
+@pytest.fixture
+def server(broker: Broker, server: Server) -> Iterator[Server]:
+    """The server, warmed up, and checked for leaks at the end."""
+    leaks = LeakCheck(server, broker)
+    with Load(server.http_port):
+        time.sleep(WARM_UP_S)
+    baseline = leaks.baseline()
+    yield server
+    if server.process.poll() is None:
+        leaks.steady(baseline)
+        assert server.stop() == 0, server.output
+    leaks.nothing_left()
 
 
 @pytest.fixture
@@ -109,14 +125,11 @@ def test_a_broker_that_comes_back(broker: Broker, server: Server, empty: bool) -
 def test_sigterm_under_load_fails_no_accepted_request_and_leaves_nothing(broker: Broker, server: Server) -> None:
     with Load(server.http_port) as load:
         time.sleep(STEADY_S)
-        assert subjects(broker) != []
+        assert broker.subscriptions() != []
         server.process.send_signal(signal.SIGTERM)
         assert server.wait() == 0, server.output
     assert load.wrong == []
     assert set(load.statuses) == {200}, load.errors
-    assert server.processes() == {}
-    assert list(Path(server.folder).iterdir()) == []
-    assert subjects(broker) == []
 
 
 def test_what_executes_at_sigterm_is_answered(broker: Broker, tmp_path: Path) -> None:
@@ -146,8 +159,3 @@ def ask_slowly(port: int) -> int:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("POST", "/v2/models/slow/infer", SLOW_REQUEST)
     return connection.getresponse().status
-
-
-def subjects(broker: Broker) -> list[str]:
-    """What clients are subscribed to."""
-    return [subject for subject in broker.subscriptions() if not subject.startswith("$SYS")]

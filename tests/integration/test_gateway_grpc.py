@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,15 +31,21 @@ from shoal.core.messages import (
     InstanceStatus,
     Reconcile,
     ReconcileReply,
+    Release,
     StatisticsQuery,
     StatisticsReply,
 )
-from shoal.core.tensors import Inline, TensorHeader
+from shoal.core.tensors import resolve
+from shoal.memory import Arena, ArenaReader, pack
+from shoal.memory.settings import SHM_LIMIT, SHM_SERVER
+from shoal.memory.sweep import sweep
 from shoal.runtime.settings import to_environment
 
 if TYPE_CHECKING:
     from broker_process import Broker
 
+#: Of the gateway.
+_SHM_NBYTES = 8 * 2**20
 GENERATION = "0123456789abcdef"
 CONFIG: dict[str, Any] = {
     "name": "echo",
@@ -51,7 +58,7 @@ CONFIG: dict[str, Any] = {
 
 
 class Backstage:
-    """What stands behind a gateway: one model whose requests are answered with their input.
+    """What stands behind a gateway: one model whose requests are answered with their input, in shared memory.
 
     A request with the parameter `hold` is kept until it is cancelled; `cancelled` is set then.
     """
@@ -61,6 +68,8 @@ class Backstage:
         self._agent = agent
         self._view: View | None = None
         self._held: dict[int, str] = {}
+        self.arena = Arena.open(scheduler.incarnation, 64 * 2**20)
+        self._reader = ArenaReader(self.arena.host)
         self.cancelled = asyncio.Event()
         self.held = asyncio.Event()
 
@@ -68,6 +77,7 @@ class Backstage:
         self._scheduler.on(InferRequest, self._on_request)
         self._scheduler.on(Cancel, self._on_cancel)
         self._scheduler.on(Reconcile, self._on_reconcile)
+        self._scheduler.on(Release, self._on_release)
         self._scheduler.on(StatisticsQuery, self._on_statistics)
         self._scheduler.body = lambda: HeartbeatBody(owned={"models": 1})
         status = InstanceStatus("echo", 1, GENERATION, "echo_0", "executor-x", 0, READY, "")
@@ -83,6 +93,7 @@ class Backstage:
         await repository.close()
 
     async def close(self) -> None:
+        self.arena.close()
         if self._view is not None:
             await self._view.close()
 
@@ -91,10 +102,11 @@ class Backstage:
             self._held[request.counter] = sender
             self.held.set()
             return
-        (tensor,) = request.inputs
-        output = TensorHeader("OUTPUT0", tensor.datatype, tensor.shape, Inline(0, 0, len(part.payload)))
-        answer = InferResponse(V1, request.counter, 0, True, True, None, (output,), {}, NO_TIMINGS)
-        self._scheduler.send(sender, answer, (part.payload,))
+        (header,) = request.inputs
+        tensor = resolve(header, part.payload, self._reader.copy)
+        headers, buffers, _ = pack([tensor._replace(name="OUTPUT0")], self.arena, sender)
+        answer = InferResponse(V1, request.counter, 0, True, True, None, headers, {}, NO_TIMINGS)
+        self._scheduler.send(sender, answer, buffers)
 
     def _on_cancel(self, sender: str, message: Cancel, part: Part) -> None:
         for counter in message.counters:
@@ -107,6 +119,10 @@ class Backstage:
     def _on_reconcile(self, sender: str, message: Reconcile, part: Part) -> None:
         unknown = tuple(counter for counter in message.counters if counter not in self._held)
         self._scheduler.send(sender, ReconcileReply(V1, 1, unknown, ()))
+
+    def _on_release(self, sender: str, message: Release, part: Part) -> None:
+        for generation in message.generations:
+            self.arena.free(generation)
 
     def _on_statistics(self, sender: str, message: StatisticsQuery, part: Part) -> None:
         self._scheduler.send(sender, StatisticsReply(V1, message.query_id, {}))
@@ -132,11 +148,12 @@ async def connected(settings: BusSettings, role: str) -> AsyncIterator[Bus]:
 @asynccontextmanager
 async def gateway(settings: BusSettings, transport: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
     """A gateway process and its port, as soon as it listens."""
+    server = token_hex(8)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "shoal.gateway", "--protocol=grpc", f"--grpc-transport={transport}"),
         *("--grpc-address=127.0.0.1", "--grpc-port=0"),
-        env={**os.environ, **to_environment(settings)},
+        env={**os.environ, **to_environment(settings), SHM_LIMIT: str(_SHM_NBYTES), SHM_SERVER: server},
         stderr=asyncio.subprocess.PIPE,
     )
     assert process.stderr is not None
@@ -152,6 +169,7 @@ async def gateway(settings: BusSettings, transport: str) -> AsyncIterator[tuple[
         if process.returncode is None:
             process.kill()
         await process.communicate()
+        sweep(grace_s=0.0, server=server)
 
 
 @pytest.fixture(params=["envoy", "grpcio"])
@@ -192,6 +210,38 @@ async def test_a_request_goes_through_the_bus_and_back(endpoint: Endpoint, eleme
     result = await endpoint.triton.infer("echo", tensor(elements), request_id="r")
     np.testing.assert_array_equal(result.as_numpy("OUTPUT0"), np.arange(elements, dtype=np.float32))
     assert result.get_response().id == "r"
+
+
+async def test_outputs_in_shared_memory_are_released(endpoint: Endpoint) -> None:
+    for _ in range(3):
+        await endpoint.triton.infer("echo", tensor(100_000))
+
+    async def is_free() -> bool:
+        return endpoint.backstage.arena.held() == []
+
+    await until(is_free)
+
+
+async def test_inputs_without_room_in_shared_memory_are_refused(endpoint: Endpoint) -> None:
+    holding = asyncio.create_task(endpoint.triton.infer("echo", tensor(1_000_000), parameters={"hold": True}))
+    await asyncio.wait_for(endpoint.backstage.held.wait(), 5)
+    with pytest.raises(InferenceServerException, match="shared memory is full") as caught:
+        await endpoint.triton.infer("echo", tensor(1_500_000))
+    assert caught.value.status() == "StatusCode.RESOURCE_EXHAUSTED"
+    with pytest.raises(InferenceServerException, match="raise --shm-limit") as caught:
+        await endpoint.triton.infer("echo", tensor(3_000_000))
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
+    holding.cancel()
+    await asyncio.wait_for(endpoint.backstage.cancelled.wait(), 5)
+    # A scheduler that answers itself has no use for the inputs.
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await endpoint.triton.infer("echo", tensor(1_500_000))
+            except InferenceServerException:
+                await asyncio.sleep(0.05)
+            else:
+                break
 
 
 async def test_the_model_is_described(endpoint: Endpoint) -> None:

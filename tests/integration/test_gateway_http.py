@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
+import re
 import select
 import signal
 import socket
@@ -84,13 +86,31 @@ async def test_large_binary_tensors_come_back_whole(stage: Stage) -> None:
     values = np.arange(1_000_000, dtype="<i4")
 
     def double(sender: str, request: InferRequest, part: Part) -> None:
-        stage.scheduler.respond(sender, request, Y=np.frombuffer(part.payload, "<i4") * 2)
+        values = np.frombuffer(stage.scheduler.read(request.inputs[0], part), "<i4")
+        stage.scheduler.respond(sender, request, Y=values * 2)
 
     stage.scheduler.answer = double
     headers = {"Inference-Header-Content-Length": "0"}
     status, content_type, body = await stage.gateway.ask("POST", "/v2/models/large/infer", values.tobytes(), headers)
     assert (status, content_type) == (200, "application/octet-stream")
     assert body.endswith((values * 2).tobytes())
+
+
+async def test_large_json_and_compressed_bodies_are_served(stage: Stage) -> None:
+    values = np.random.default_rng(3).integers(0, 2**31, 200_000, "<i4")
+
+    def negate(sender: str, request: InferRequest, part: Part) -> None:
+        given = np.frombuffer(stage.scheduler.read(request.inputs[0], part), "<i4")
+        stage.scheduler.respond(sender, request, Y=-given)
+
+    stage.scheduler.answer = negate
+    tensor = {"name": "X", "datatype": "INT32", "shape": [len(values)], "data": values.tolist()}
+    document = json.dumps({"inputs": [tensor]}).encode()
+    assert len(document) > 2**20
+    for body, headers in ((document, {}), (gzip.compress(document, 1), {"Content-Encoding": "gzip"})):
+        status, _, answer = await stage.gateway.ask("POST", "/v2/models/large/infer", body, headers)
+        assert status == 200
+        assert output(answer, "Y") == (-values).tolist()
 
 
 #: Method, path, status, whether the answer is JSON by its type, and its error ("" for an empty body).
@@ -186,7 +206,7 @@ async def test_a_head_without_an_end_is_refused(stage: Stage, start: bytes) -> N
 
 async def test_a_head_after_a_large_body_is_not_taken_for_a_large_head(stage: Stage) -> None:
     stage.scheduler.answer = lambda sender, request, part: stage.scheduler.respond(
-        sender, request, Y=np.frombuffer(part.payload, "<i4")[:1]
+        sender, request, Y=np.frombuffer(stage.scheduler.read(request.inputs[0], part), "<i4")[:1]
     )
     values = np.arange(500_000, dtype="<i4").tobytes()
     first = b"POST /v2/models/large/infer HTTP/1.1\r\nInference-Header-Content-Length: 0\r\nContent-Length: %d\r\n\r\n"
@@ -269,16 +289,16 @@ async def test_a_deadline_travels_with_the_request_and_ends_it(stage: Stage) -> 
     stage.scheduler.answer = silent
     status, _, body = await stage.gateway.ask("POST", INFER, BODY, {"Request-Timeout-Ms": "200"})
     assert status == 503
-    assert b"deadline of 200 ms passed" in body
+    assert re.search(rb"deadline of (199|200) ms passed", body)
     remaining_us = stage.scheduler.requests[0].deadline_us
     assert remaining_us is not None
     assert 0 < remaining_us <= 200_000
 
 
-async def test_a_body_larger_than_may_be_in_flight_is_refused_before_it_is_read(stage: Stage) -> None:
+async def test_a_body_larger_than_may_ever_be_in_flight_is_refused_before_it_is_read(stage: Stage) -> None:
     status, _, body = await stage.gateway.ask("POST", INFER, None, {"Content-Length": str(300 * 1024 * 1024)})
-    assert status == 429
-    assert b"gateway is overloaded" in body
+    assert status == 400
+    assert b"send less at once" in body
 
 
 async def test_a_new_owner_gets_what_the_old_one_did_not_answer(stage: Stage, broker: Broker) -> None:

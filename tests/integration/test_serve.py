@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from shoal.memory.inspection import inspect
 from shoal_server import EXAMPLES, Server, until
 
 pytestmark = pytest.mark.slow
@@ -56,6 +58,48 @@ def test_nothing_is_left_after_sigterm(folder: Path) -> None:
         assert server.stop() == 0, server.output
         assert server.processes() == {}
         assert list(folder.iterdir()) == []
+
+
+def infer_text(server: Server, nbytes: int) -> int:
+    """Have a text of that length made upper case; the length of the answer."""
+    tensor = {"name": "TEXT", "shape": [1, 1], "datatype": "BYTES", "data": ["x" * nbytes]}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    url = f"http://127.0.0.1:{server.http_port}/v2/models/text_upper/infer"
+    with urllib.request.urlopen(urllib.request.Request(url, body), timeout=20) as answer:
+        (output,) = json.load(answer)["outputs"]
+    return len(output["data"][0])
+
+
+def segments_of(server: Server) -> set[str]:
+    """The segments that the server's processes own now."""
+    pids = server.processes().keys()
+    return {segment.name for segment in inspect() if segment.header.pid in pids}
+
+
+def test_no_shared_memory_is_left_after_sigterm_even_of_processes_that_were_killed(folder: Path) -> None:
+    with Server(folder) as server:
+        server.wait_until_started()
+        assert infer_text(server, 100_000) == 100_000
+        owned = segments_of(server)
+        assert {name.split("-")[1] for name in owned} == {"gateway", "executor"}
+        for pid in {segment.header.pid for segment in inspect() if segment.name in owned}:
+            os.kill(pid, signal.SIGKILL)
+        assert server.stop() == 0, server.output
+        assert {segment.name for segment in inspect()} & owned == set()
+
+
+def test_without_shared_memory_tensors_travel_in_messages(folder: Path) -> None:
+    with Server(folder, "--shm-limit=0") as server:
+        server.wait_until_started()
+        assert infer_text(server, 100_000) == 100_000
+        assert segments_of(server) == set()
+
+
+def test_a_shortage_of_shared_memory_is_explained_and_does_not_keep_it_from_starting(folder: Path) -> None:
+    with Server(folder, f"--shm-limit={2**45}") as server:
+        server.wait_until_started()
+        assert "3 processes with --shm-limit=35184372088832 may use 96 TiB" in server.output
+        assert 'shm_size: "' in server.output
 
 
 def test_no_process_outlives_a_killed_supervisor_and_the_next_start_sweeps_its_folder(folder: Path) -> None:

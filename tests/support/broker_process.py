@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from shoal.bus import BusSettings, free_port, prepare_broker
 
@@ -44,10 +45,11 @@ class Broker:
 
     def subscriptions(self) -> list[str]:
         """The subjects that clients are subscribed to now."""
-        url = f"http://127.0.0.1:{self._monitor_port}/connz?subs=1&limit=4096"
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            connections = json.load(answer)["connections"]
-        return [subject for connection in connections for subject in connection.get("subscriptions_list", ())]
+        return [subject for client in self._clients() for subject in client.get("subscriptions_list", ())]
+
+    def connections(self) -> int:
+        """How many clients are connected now."""
+        return len(self._clients())
 
     def start(self, empty: bool = False) -> None:
         """Start and wait until it answers; with the store it had, or an empty one."""
@@ -74,6 +76,12 @@ class Broker:
         if self._process is not None:
             self._process.terminate()
             self._wait()
+
+    def _clients(self) -> list[dict[str, Any]]:
+        url = f"http://127.0.0.1:{self._monitor_port}/connz?subs=1&limit=4096"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            clients: list[dict[str, Any]] = json.load(answer)["connections"]
+        return clients
 
     def _wait(self) -> None:
         assert self._process is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,6 +13,15 @@ from shoal.core.model_config import from_json
 from shoal.core.tensors import Tensor
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.request import InferCall
+from shoal.memory import Block, Packed
+
+#: Inputs that travel in the message.
+INLINE = Packed((), [], None)
+
+
+def in_block(generation: int) -> Packed:
+    """Inputs in a block of shared memory, of which only this is known."""
+    return Packed((), [], cast(Block, SimpleNamespace(generation=generation)))
 
 
 def tensor_config(name: str, data_type: str, dims: list[int], **more: Any) -> dict[str, Any]:

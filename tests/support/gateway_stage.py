@@ -25,6 +25,7 @@ from shoal.core.desired import RepositoryStatus, encode
 from shoal.core.messages import (
     V1,
     Cancel,
+    Closed,
     InferRequest,
     InferResponse,
     Reconcile,
@@ -33,7 +34,10 @@ from shoal.core.messages import (
     StatisticsReply,
     Timings,
 )
-from shoal.core.tensors import Tensor, pack_inline, resolve
+from shoal.core.tensors import Tensor, TensorHeader, pack_inline, resolve
+from shoal.memory import ArenaReader, host_id
+from shoal.memory.settings import SHM_SERVER
+from shoal.memory.sweep import sweep
 from shoal.runtime.settings import to_environment
 
 TIMINGS = Timings(1_000, 10, 20, 30)
@@ -43,7 +47,8 @@ START_TIMEOUT_S = 20.0
 class Scheduler:
     """A scheduler peer that owns the models from the start; `answer` is what it does with a request.
 
-    It knows what is in `requests`, and says so when it is asked: what is removed from there is unknown to it.
+    It knows what is in `requests`, and says so when it is asked: what is removed from there is unknown to it. It says
+    of no request that it is closed, unless it is asked after one that it does not know; `closing` is what was asked.
     """
 
     def __init__(self, bus: Bus, epoch: int) -> None:
@@ -52,6 +57,8 @@ class Scheduler:
         self.requests: list[InferRequest] = []
         self.cancelled: list[int] = []
         self.asked: list[tuple[int, ...]] = []
+        self.closing: list[tuple[int, ...]] = []
+        self.reader = ArenaReader(host_id())
         self.answer: Callable[[str, InferRequest, Part], None] = self.add_and_subtract
         self._changed = asyncio.Event()
 
@@ -73,10 +80,13 @@ class Scheduler:
 
     def add_and_subtract(self, sender: str, request: InferRequest, part: Part) -> None:
         left, right = (
-            np.frombuffer(resolve(header, part.payload).data, "<i4").reshape(header.shape)
-            for header in sorted(request.inputs)
+            np.frombuffer(self.read(header, part), "<i4").reshape(header.shape) for header in sorted(request.inputs)
         )
         self.respond(sender, request, SUM=left + right, DIFF=left - right)
+
+    def read(self, header: TensorHeader, part: Part) -> memoryview | bytes:
+        """The bytes of an input, wherever they are."""
+        return resolve(header, part.payload, self.reader.copy).data
 
     def respond(self, sender: str, request: InferRequest, **outputs: np.ndarray[Any, np.dtype[np.int32]]) -> None:
         wanted = request.outputs or tuple(outputs)
@@ -94,6 +104,8 @@ class Scheduler:
                 await self._changed.wait()
 
     def _on_request(self, sender: str, request: InferRequest, part: Part) -> None:
+        if not self.bus.is_connected:
+            return  # nor would the answer leave before the link is mended
         self.requests.append(request)
         self.answer(sender, request, part)
         self._changed.set()
@@ -107,6 +119,10 @@ class Scheduler:
         known = {request.counter for request in self.requests}
         unknown = tuple(counter for counter in reconcile.counters if counter not in known)
         self.bus.send(sender, ReconcileReply(V1, self.epoch, unknown, ()))
+        self.closing.append(reconcile.closing)
+        closed = tuple(counter for counter in reconcile.closing if counter not in known)
+        if closed:
+            self.bus.send(sender, Closed(V1, closed))
         self._changed.set()
 
     def _on_statistics_query(self, sender: str, query: StatisticsQuery, part: Part) -> None:
@@ -116,7 +132,11 @@ class Scheduler:
 class GatewayProcess:
     """`python -m shoal.gateway --protocol http` on a free port of 127.0.0.1."""
 
-    def __init__(self, settings: BusSettings, folder: Path, *flags: str) -> None:
+    def __init__(
+        self, settings: BusSettings, folder: Path, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        #: Marks what it leaves in shared memory when it is killed.
+        self._server = folder.name[:40]
         self._log = folder / "gateway.log"
         self._port: int | None = None
         with self._log.open("wb") as log:
@@ -125,7 +145,7 @@ class GatewayProcess:
                     *(sys.executable, "-m", "shoal.gateway", "--protocol=http", "--http-address=127.0.0.1"),
                     *("--http-port=0", *flags),
                 ],
-                env={**os.environ, **to_environment(settings)},
+                env={**os.environ, **to_environment(settings), SHM_SERVER: self._server, **(environment or {})},
                 stderr=log,
             )
 
@@ -192,6 +212,7 @@ class GatewayProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+        sweep(grace_s=0.0, server=self._server)
 
 
 class Stage:
@@ -206,9 +227,15 @@ class Stage:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: BusSettings, folder: Path, *configs: dict[str, Any], announced: tuple[str, ...] = ()
+        cls,
+        settings: BusSettings,
+        folder: Path,
+        *configs: dict[str, Any],
+        announced: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Stage]:
-        """Models with these configurations, all of version 1 and ready; `announced` have ready instances only."""
+        """Models with these configurations, all of version 1 and ready; `announced` have ready instances only.
+        `environment` is added to the gateway's."""
         agent = await Bus.connect(settings, role="agent", listen_to=())
         names = tuple(config["name"] for config in configs)
         instances = tuple(instance(name, 1) for name in names + announced)
@@ -222,7 +249,7 @@ class Stage:
         gateway: GatewayProcess | None = None
         try:
             async with Scheduler.start(settings, epoch=7) as scheduler:
-                gateway = GatewayProcess(settings, folder)
+                gateway = GatewayProcess(settings, folder, environment=environment)
                 await gateway.started()
                 yield cls(gateway, scheduler, agent, desired)
         finally:

@@ -21,7 +21,7 @@ class Load:
 
     `statuses` counts the answers by HTTP status; `refused` connections that were not accepted or were closed before
     they answered anything; `wrong` describes answers with other numbers than asked for, and hangs. `successes` are
-    readings of `time.monotonic()`.
+    readings of `time.monotonic()`; `slowest_s` is the longest time that any answer took.
     """
 
     port: int
@@ -31,6 +31,7 @@ class Load:
     refused: int = 0
     wrong: list[str] = field(default_factory=list)
     successes: list[float] = field(default_factory=list)
+    slowest_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
@@ -60,10 +61,11 @@ class Load:
         value = number * 1_000_000
         while not self._stopping.is_set():
             value += 1
+            began = time.monotonic()
             try:
                 connection.request("POST", f"/v2/models/{MODEL}/infer", _body(value))
                 answer = connection.getresponse()
-                self._record(value, answer.status, answer.read())
+                self._record(value, answer.status, answer.read(), time.monotonic() - began)
             except TimeoutError:
                 with self._lock:
                     self.wrong.append(f"request {value} was not answered in {ANSWER_TIMEOUT_S} s")
@@ -74,9 +76,10 @@ class Load:
                 time.sleep(0.02)
         connection.close()
 
-    def _record(self, value: int, status: int, body: bytes) -> None:
+    def _record(self, value: int, status: int, body: bytes, elapsed_s: float) -> None:
         with self._lock:
             self.statuses[status] += 1
+            self.slowest_s = max(self.slowest_s, elapsed_s)
             if status != 200:
                 self.errors[body.decode()[:300]] += 1
                 return

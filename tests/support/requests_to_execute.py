@@ -9,15 +9,25 @@ import numpy as np
 
 from shoal.core import encoding
 from shoal.core.messages import V2, Batch, BatchItem, InferRequest
-from shoal.core.tensors import Tensor, pack_inline
+from shoal.core.tensors import Tensor, no_memory
+from shoal.memory import Arena, ArenaReader, pack
 from shoal.workers.backend import Request
-from shoal.workers.executor.item import Item, decode_items
+from shoal.workers.executor.host_memory import HostMemory
+from shoal.workers.executor.item import Item, View, decode_items
+
+#: The memory of an executor that has none to share.
+NO_MEMORY = HostMemory("", None, ArenaReader(""))
 
 
 def tensor(name: str, rows: Sequence[Sequence[float]]) -> Tensor:
     """An FP32 tensor of these rows."""
     array = np.array(rows, np.float32)
     return Tensor(name, "FP32", array.shape, array.tobytes())
+
+
+def large_tensor(name: str, value: int = 1, nbytes: int = 64 * 1024) -> Tensor:
+    """A UINT8 tensor of one row, all of it `value`."""
+    return Tensor(name, "UINT8", (1, nbytes), bytes([value]) * nbytes)
 
 
 def backend_request(*inputs: Tensor, **fields: Any) -> Request:
@@ -38,9 +48,9 @@ def backend_request(*inputs: Tensor, **fields: Any) -> Request:
     return Request(**(values | fields))
 
 
-def infer_request(*inputs: Tensor, **fields: Any) -> tuple[InferRequest, bytes]:
-    """A request as it travels, and its payload."""
-    headers, buffers = pack_inline(inputs)
+def infer_request(*inputs: Tensor, arena: Arena | None = None, **fields: Any) -> tuple[InferRequest, bytes]:
+    """A request as it travels, and its payload; large inputs lie in `arena`, if one is given."""
+    headers, buffers, _ = pack(inputs, arena, "scheduler")
     request = InferRequest(
         schema=V2,
         counter=1,
@@ -77,5 +87,7 @@ def batch_of(*requests: tuple[InferRequest, bytes], queue_us: int = 0, **fields:
     return batch._replace(**fields), memoryview(b"".join(payload))
 
 
-def items_of(*requests: tuple[InferRequest, bytes], queue_us: int = 0, now_ns: int = 0) -> list[Item]:
-    return decode_items(*batch_of(*requests, queue_us=queue_us), now_ns=now_ns)
+def items_of(
+    *requests: tuple[InferRequest, bytes], queue_us: int = 0, now_ns: int = 0, view: View = no_memory
+) -> list[Item]:
+    return decode_items(*batch_of(*requests, queue_us=queue_us), now_ns=now_ns, view=view)

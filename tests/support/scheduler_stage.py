@@ -6,21 +6,22 @@ requests come from submitter `s` and are told apart by their counters.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from shoal.core.errors import Code
-from shoal.core.messages import V2, InferRequest, RequestKey
+from shoal.core.messages import V1, V2, Closed, InferRequest, RequestKey
 from shoal.core.model_config import ModelConfig, from_json
-from shoal.core.tensors import INLINE, Inline, TensorHeader
-from shoal.scheduler.actions import Action, BatchReason, Dispatch, DispatchItem, Refuse, SetTimer
+from shoal.core.tensors import ARENA, INLINE, ArenaRef, Inline, TensorHeader
+from shoal.scheduler.actions import Action, BatchReason, Dispatch, DispatchItem, Fault, Refuse, SetTimer, Tell
+from shoal.scheduler.batches import BatchRef
 from shoal.scheduler.core import SchedulerCore
 from shoal.scheduler.events import (
     AdoptionBegan,
     Arrival,
     BatchFinished,
     Event,
-    InstanceGone,
+    ExecutorGone,
     InstanceReady,
     ModelConfigured,
     RequestsArrived,
@@ -53,6 +54,11 @@ def key(counter: int, submitter: str = SUBMITTER) -> RequestKey:
 
 def tensor(name: str, *shape: int, at: int = 0, nbytes: int = 0) -> TensorHeader:
     return TensorHeader(name, "FP32", shape, Inline(INLINE, at, nbytes))
+
+
+def in_arena(name: str = "x") -> TensorHeader:
+    """A tensor in the submitter's shared memory."""
+    return TensorHeader(name, "FP32", (1, 4096), ArenaRef(ARENA, "host", "segment", 0, 16384, 1))
 
 
 def request(counter: int, **fields: Any) -> InferRequest:
@@ -100,6 +106,18 @@ def dynamic(max_batch_size: int = 8, inputs: Sequence[dict[str, Any]] = (), **ba
     return config(max_batch_size, input=list(inputs), dynamic_batching=batching)
 
 
+def alone(
+    batch_id: int, counter: int, *, slot: int = 0, queue_us: int = 0, executor: str = EXECUTOR, deaths: int = 1
+) -> Dispatch:
+    """The dispatch of a suspect."""
+    return batch(batch_id, "retry alone", [counter], slot=slot, queue_us=queue_us, executor=executor, deaths=deaths)
+
+
+def closed(*counters: int, submitter: str = SUBMITTER) -> Tell:
+    """What a submitter is told when nobody reads the inputs of these requests any more."""
+    return Tell(submitter, Closed(V1, counters))
+
+
 def refusal(counter: int, code: Code, text: str, queue_ns: int = 0, executed: bool = False) -> Refuse:
     return Refuse(key(counter), (int(code), text), queue_ns, executed)
 
@@ -121,11 +139,12 @@ def batch(
     slot: int = 0,
     queue_us: int | Sequence[int] = 0,
     executor: str = EXECUTOR,
+    deaths: int = 0,
 ) -> Dispatch:
     """A dispatch of requests without payload; `queue_us` for each, or the same for all."""
     members = list(counters)
     waited = [queue_us] * len(members) if isinstance(queue_us, int) else queue_us
-    items = tuple(DispatchItem(key(c), part(c), us) for c, us in zip(members, waited, strict=True))
+    items = tuple(DispatchItem(key(c), part(c), us, deaths) for c, us in zip(members, waited, strict=True))
     return Dispatch(executor, slot, batch_id, reason, items)
 
 
@@ -133,19 +152,29 @@ class Stage:
     """`handle` gives a core an event at the time of the clock and returns its actions without timers; the timer that
     the core has set last is `timer_ns`."""
 
-    def __init__(self, model: ModelConfig | None = None, instances: int = 1, epoch: int = 1) -> None:
-        """With a model, it is configured, has its instances and is ready to schedule."""
+    def __init__(
+        self,
+        model: ModelConfig | None = None,
+        instances: int = 1,
+        epoch: int = 1,
+        executors: Iterable[str] = (EXECUTOR,),
+    ) -> None:
+        """With a model, it is configured, has so many instances on each executor and is ready to schedule."""
         self.core = SchedulerCore(epoch)
         self.now_ns = 0
         self.timer_ns: int | None = None
         if model is not None:
             self.handle(AdoptionBegan())
             self.handle(ModelConfigured(MODEL, GENERATION, {VERSION: model}))
-            for slot in range(instances):
-                self.ready(slot)
+            for executor in executors:
+                for slot in range(instances):
+                    self.ready(slot, executor)
 
     def handle(self, event: Event) -> list[Action]:
         actions = self.core.handle(event, self.now_ns)
+        for fault in actions:
+            if isinstance(fault, Fault):
+                raise fault.error
         timers = [action.at_ns for action in actions if isinstance(action, SetTimer)]
         assert len(timers) <= 1
         for at_ns in timers:
@@ -174,8 +203,11 @@ class Stage:
     def ready(self, slot: int = 0, executor: str = EXECUTOR, generation: str = GENERATION) -> list[Action]:
         return self.handle(InstanceReady(MODEL, VERSION, generation, executor, slot, f"m_0_{slot}"))
 
-    def gone(self, slot: int = 0, cause: str = "signal 9", executor: str = EXECUTOR) -> list[Action]:
-        return self.handle(InstanceGone(executor, slot, cause))
+    def gone(
+        self, executor: str = EXECUTOR, cause: str = "signal 9", executing: Collection[BatchRef] | None = None
+    ) -> list[Action]:
+        """An executor has ended; without `executing` nobody knows what it was executing."""
+        return self.handle(ExecutorGone(executor, cause, executing))
 
     def done(self, batch_id: int, executor: str = EXECUTOR, epoch: int = 1) -> list[Action]:
         return self.handle(BatchFinished(executor, epoch, batch_id))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,10 +32,16 @@ def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
 
 
 class Server:
-    """One run of `shoal serve`. `folder` is its temporary folder; `output` what it printed so far."""
+    """One run of `shoal serve`. `folder` is its temporary folder; `output` what it printed so far. `launcher` is a
+    command that becomes the one that follows it."""
 
     def __init__(
-        self, folder: Path, *flags: str, models: Path = EXAMPLES, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *flags: str,
+        models: Path = EXAMPLES,
+        environment: Mapping[str, str] | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         self.http_port, self.grpc_port = free_port(), free_port()
         self.folder = folder
@@ -43,6 +49,7 @@ class Server:
         self._lines: list[str] = []
         self.process = subprocess.Popen(
             [
+                *launcher,
                 *(str(BIN / "shoal"), "serve", f"--model-repository={models}"),
                 *("--http-address=127.0.0.1", f"--http-port={self.http_port}"),
                 *("--grpc-address=127.0.0.1", f"--grpc-port={self.grpc_port}"),

@@ -28,13 +28,16 @@ from shoal.core.messages import (
     BatchQueryReply,
     DescribeReply,
     ExecutorReport,
+    HoldQuery,
     InferRequest,
     InferResponse,
     InstanceStatus,
     Message,
     StatisticsReply,
 )
-from shoal.core.tensors import Tensor
+from shoal.core.tensors import Tensor, resolve
+from shoal.memory import SHM, Arena, ArenaReader, host_id
+from shoal.memory.sweep import sweep
 from shoal.runtime.parent_death import child_environment
 from shoal.runtime.settings import to_environment
 
@@ -67,7 +70,15 @@ class Peer:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self.received: list[Received] = []
-        for kind in (BatchDone, BatchQueryReply, DescribeReply, ExecutorReport, InferResponse, StatisticsReply):
+        for kind in (
+            BatchDone,
+            BatchQueryReply,
+            DescribeReply,
+            ExecutorReport,
+            HoldQuery,
+            InferResponse,
+            StatisticsReply,
+        ):
             bus.on(kind, self._take)
 
     def _take(self, sender: str, message: Message, part: Part) -> None:
@@ -108,6 +119,9 @@ class Stage:
         self.scheduler: Peer
         self.submitter: Peer
         self.view: View
+        #: For what the submitter shares with the worker, and reads of it.
+        self.arena: Arena
+        self.reader = ArenaReader(host_id())
         self.agents: list[subprocess.Popen[bytes]] = []
         self._batches = 0
         self._counter = 0
@@ -115,8 +129,13 @@ class Stage:
     @classmethod
     async def open(cls, broker: Breakable, directory: Path, stack: AsyncExitStack) -> Stage:
         stage = cls(broker, directory, stack)
+        # Workers are killed at the end, and cannot clean up after themselves.
+        stack.callback(sweep)
         stage.scheduler = await stage.peer("scheduler", owned=lambda: {"models": stage.epoch})
         stage.submitter = await stage.peer("gateway")
+        stage.arena = Arena.open(stage.submitter.bus.incarnation, 2**28)
+        stack.callback(stage.arena.close)
+        stack.callback(stage.reader.close)
         stage.view = await View.open(stage.scheduler.bus, "desired")
         stack.push_async_callback(stage.view.close)
         return stage
@@ -164,6 +183,10 @@ class Stage:
     async def ready(self, count: int = 1, deadline_s: float = WAIT_S) -> list[InstanceStatus]:
         return await self.in_state(READY, count, deadline_s)
 
+    def segments(self, instance: InstanceStatus) -> list[str]:
+        """The files in shared memory that the instance's executor has."""
+        return [path.name for path in SHM.glob(f"shoal-{instance.executor}-*")]
+
     def executor_pid(self, instance: InstanceStatus) -> int:
         return self.scheduler.bus.peers[instance.executor].heartbeat.pid
 
@@ -172,7 +195,7 @@ class Stage:
         await eventually(lambda: instance.executor in self.scheduler.bus.peers, "the executor's heartbeat")
 
     def request(self, inputs: Iterable[Tensor], **fields: Any) -> tuple[InferRequest, list[bytes]]:
-        """A request of the submitter, and its payload."""
+        """A request of the submitter, and its payload; large inputs lie there as well unless `arena` is given."""
         self._counter += 1
         known: dict[str, Any] = {
             "counter": self._counter,
@@ -215,9 +238,9 @@ class Stage:
     async def answer(self, request: InferRequest) -> Answer:
         received = (await eventually(lambda: self.answers(request.counter), f"an answer to {request.counter}"))[0]
         assert isinstance(received.message, InferResponse)
+        payload = memoryview(received.payload)
         raw = {
-            header.name: received.payload[header.ref.offset : header.ref.offset + header.ref.nbytes]
-            for header in received.message.outputs
+            header.name: bytes(resolve(header, payload, self.reader.copy).data) for header in received.message.outputs
         }
         outputs = {
             header.name: np.frombuffer(raw[header.name], np.float32).reshape(header.shape)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from secrets import token_hex
@@ -23,11 +22,15 @@ from shoal.bus.reassembly import Reassembler
 from shoal.bus.settings import BusSettings
 from shoal.core.encoding import SCHEMA, decode, encode
 from shoal.core.messages import V2, Heartbeat, Message
+from shoal.memory.host import host_id
 from shoal.telemetry.logs import get_logger
 
 M = TypeVar("M", bound=Message)
 
 PeerWatcher = Callable[[PeerEvent], None]
+
+#: Messages that are lost again and again are told this often.
+LOSS_INTERVAL_S = 1.0
 
 _HEARTBEAT = SCHEMA[Heartbeat][0]
 _log = get_logger("bus")
@@ -48,6 +51,9 @@ class Bus:
         self._listen_to = tuple(listen_to)
         self._handlers: dict[int, Callable[[str, Any, Part], None]] = {}
         self._peer_watchers: list[PeerWatcher] = []
+        self._loss_watchers: list[Callable[[bool], None]] = []
+        self._told_lost_count = 0
+        self._told_loss_at = -LOSS_INTERVAL_S
         self._table = PeerTable(incarnation, self._loop.time())
         self._outbox = Outbox(incarnation, subjects.inbox(settings.namespace, ""))
         self._heartbeats = Outbox(incarnation, subjects.heartbeats(settings.namespace, ""))
@@ -56,12 +62,13 @@ class Bus:
         self._is_flush_due = False
         self._is_beat_due = False
         self._pulse: asyncio.Task[None] | None = None
-        self._host = socket.gethostname()
         self.role = role
         #: New at each start; safe in subjects and keys.
         self.incarnation = incarnation
         #: Asked at each heartbeat; to be set before `start`.
         self.body: Callable[[], HeartbeatBody] = HeartbeatBody
+        #: Whose shared memory we can map, empty for none; who must not be sent any says so before `start`.
+        self.host = host_id()
         link.watch(self._on_link)
         self.on(Heartbeat, self._hear)
 
@@ -96,7 +103,12 @@ class Bus:
     @property
     def links(self) -> int:
         """Grows with each reconnect and each notice of dropped messages: a reason for peers to reconcile."""
-        return self._link.troubles + self._inbox_pieces.lost + self._outbox.dropped
+        return self._link.troubles + self._lost_count
+
+    @property
+    def _lost_count(self) -> int:
+        """Notices of messages to or from us that were lost while the link was up."""
+        return self._inbox_pieces.lost + self._outbox.dropped
 
     @property
     def closed(self) -> asyncio.Event:
@@ -113,8 +125,10 @@ class Bus:
         self._handlers[SCHEMA[cast(type[Message], message)][0]] = handler
 
     def on_link(self, callback: Callable[[bool], None]) -> None:
-        """Call with False when the link is lost and with True when it is mended and hears again."""
+        """Call with False when the link is lost, and with True whenever messages may have been missed that can be asked
+        for again now: when the link is mended and hears again, and when some were lost while it was up."""
         self._link.watch(callback)
+        self._loss_watchers.append(callback)
 
     def watch_peers(self, callback: PeerWatcher) -> None:
         """Call with everything that happens to peers; see `PeerEvent`."""
@@ -190,7 +204,7 @@ class Bus:
             V2,
             self.incarnation,
             self.role,
-            self._host,
+            self.host,
             os.getpid(),
             self.links,
             leaving,
@@ -215,7 +229,21 @@ class Bus:
             self._announce(self._table.tick(now, can_hear=self._link.is_connected and self._link.has_heard()))
             self._inbox_pieces.expire(now)
             self._heartbeat_pieces.expire(now)
+            self._tell_losses(now)
             await asyncio.sleep(TICK_INTERVAL_S)
+
+    def _tell_losses(self, now: float) -> None:
+        if self._lost_count == self._told_lost_count or now - self._told_loss_at < LOSS_INTERVAL_S:
+            return
+        if not self._link.is_connected:
+            return  # the mended link will be told
+        self._told_lost_count, self._told_loss_at = self._lost_count, now
+        _log.warning("messages lost", links=self.links)
+        for watcher in list(self._loss_watchers):
+            try:
+                watcher(True)
+            except Exception:
+                _log.exception("link watcher failed")
 
     def _on_link(self, connected: bool) -> None:
         if connected:

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-COMMANDS = {"serve": "serve the models of a Triton model repository"}
+COMMANDS = {
+    "serve": "serve the models of a Triton model repository",
+    "shm": "show the shared memory of this host, and remove what dead processes left in it",
+}
 
 EXIT_USAGE = 2
 
@@ -21,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from shoal.cli.serve import serve
 
         return serve(words[1:])
+    if name == "shm":
+        from shoal.cli.shm import shm
+
+        return shm(words[1:])
     if name in ("--version", "-V"):
         sys.stdout.write(f"shoal {metadata.version('shoal')}\n")
         return 0

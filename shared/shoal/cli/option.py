@@ -180,6 +180,8 @@ SECONDS = Kind("seconds", _seconds)
 FLAG = Kind("", _boolean, takes_value=False)
 INTEGER = integer()
 NATURAL = integer(low=0)
+#: For numbers of bytes, which pass 2 GiB.
+NATURAL64 = integer(low=0, high=2**63 - 1)
 POSITIVE = integer(low=1)
 PORT = integer(0, 65535)
 VERBOSITY = Kind("integer", _verbosity)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from shoal.cli import options_resources as resources
 from shoal.cli import options_serving as serving
-from shoal.cli.option import POSITIVE, SECONDS, Kind, Option, Section, choice, works
+from shoal.cli.option import NATURAL64, POSITIVE, SECONDS, Kind, Option, Section, choice, works
 from shoal.runtime.settings import BUS_OPTIONS
 
 TRITON_SECTIONS: tuple[Section, ...] = (
@@ -41,6 +41,13 @@ SHOAL_SECTION = Section(
             "what carries gRPC; auto: Envoy where it can run",
         ),
         works("worker-wait", SECONDS, 10.0, "seconds that a model waits for a worker with its backend"),
+        works(
+            "shm-limit",
+            NATURAL64,
+            None,
+            "bytes of shared memory that each process may use for tensors; 0: tensors travel in messages; unset: half "
+            "of /dev/shm [SHOAL_SHM_LIMIT]",
+        ),
         works("default-deadline", POSITIVE, None, "milliseconds for a request that brings no deadline"),
     ),
 )

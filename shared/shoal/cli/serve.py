@@ -8,10 +8,12 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from secrets import token_hex
 
 from shoal.bus import Bus, BusSettings, free_port, prepare_broker
 from shoal.cli import option_table
 from shoal.cli.command_line import UsageError, parse, remarks
+from shoal.cli.listening import until_listening
 from shoal.cli.serve_options import ServeOptions, check_ports, resolve
 from shoal.cli.services import broker_command, service_commands, service_environment
 from shoal.cli.start_watch import StartUpFailed, watch_start
@@ -19,6 +21,7 @@ from shoal.cli.startup import Progress
 from shoal.cli.tables import print_models
 from shoal.cli.usage import usage
 from shoal.core.errors import ShoalError
+from shoal.memory.preflight import shortage
 from shoal.runtime.private_folder import PrivateFolder, sweep
 from shoal.runtime.service import (
     EXIT_FAILURE,
@@ -29,6 +32,7 @@ from shoal.runtime.service import (
     configure_logs,
     run_to_exit_code,
 )
+from shoal.runtime.shared_memory import remove_segments
 from shoal.runtime.supervisor import Command, Supervisor
 
 #: As tritonserver for a command line it cannot follow.
@@ -54,6 +58,9 @@ def serve(argv: Sequence[str]) -> int:
         os.environ[LOG_FILE] = str(options.log_file)
     configure_logs()
     sweep()
+    gateways = sum(endpoint is not None for endpoint in (options.http, options.grpc))
+    if complaint := shortage(options.shm_limit_nbytes, processes=gateways + 1):
+        sys.stderr.write(f"{complaint}\n")
     return run_to_exit_code("serve", _run(options))
 
 
@@ -68,14 +75,27 @@ async def _run(options: ServeOptions) -> int:
 
 async def _run_services(options: ServeOptions, settings: BusSettings, folder: Path, before: Sequence[Command]) -> int:
     """Start what must run `before`, then the services; returns the exit code once all of them have ended."""
-    services = service_commands(options, service_environment(options, settings, folder))
+    server = token_hex(8)
+    services = service_commands(options, service_environment(options, settings, folder, server))
     supervisor = Supervisor([*before, *services], options.exit_timeout_s)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, supervisor.request_stop)
     names = [command.name for command in services]
-    starting = asyncio.create_task(watch_start(settings, names, lambda: supervisor.pids))
-    return await _supervise(supervisor, starting, options)
+    starting = asyncio.create_task(_start(settings, names, supervisor, options))
+    try:
+        return await _supervise(supervisor, starting, options)
+    finally:
+        await remove_segments(server)
+
+
+async def _start(
+    settings: BusSettings, names: Sequence[str], supervisor: Supervisor, options: ServeOptions
+) -> Progress:
+    """Wait for the end of the start; whoever is told of it can connect."""
+    progress = await watch_start(settings, names, lambda: supervisor.pids)
+    await until_listening([(end.address, end.port) for end in (options.http, options.grpc) if end is not None])
+    return progress
 
 
 async def _check_broker(settings: BusSettings) -> None:

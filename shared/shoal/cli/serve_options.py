@@ -10,6 +10,7 @@ from pathlib import Path
 from shoal.bus import BusSettings
 from shoal.cli.command_line import Given, UsageError
 from shoal.core.errors import InvalidArgument
+from shoal.memory.settings import limit_from
 from shoal.runtime.settings import BUS_OPTIONS, from_fields
 
 #: Options for gRPC's connections, which its gateway takes by the same names.
@@ -52,6 +53,7 @@ class ServeOptions:
     `http` and `grpc` None: not served. `broker` None: a broker of our own is started. `backend_config` holds the
     settings as they were given, `grpc_connection` the options for connections, spelled `--name=value`. `log_file` None:
     standard error. `exit_timeout_s` bounds the whole drain; `default_deadline_ms` None: no deadline.
+    `shm_limit_nbytes` is for each process; 0: no shared memory, None: half of what there is.
     """
 
     server_id: str
@@ -70,6 +72,7 @@ class ServeOptions:
     grpc_transport: str
     grpc_connection: tuple[str, ...]
     default_deadline_ms: int | None
+    shm_limit_nbytes: int | None
     log_level: str
     log_file: Path | None
     broker: BusSettings | None
@@ -104,6 +107,7 @@ def resolve(given: Given, environment: Mapping[str, str]) -> ServeOptions:
         grpc_transport=given.text("grpc-transport"),
         grpc_connection=tuple(f"--{name}={given.text(name)}" for name in GRPC_CONNECTION if given.is_given(name)),
         default_deadline_ms=given.number("default-deadline") if given.is_given("default-deadline") else None,
+        shm_limit_nbytes=_shm_limit(given, environment),
         log_level=_log_level(given),
         log_file=Path(log_file) if log_file else None,
         broker=broker,
@@ -180,6 +184,15 @@ def _log_level(given: Given) -> str:
         if given.boolean(name):
             return logging.getLevelName(level)
     return logging.getLevelName(logging.CRITICAL)
+
+
+def _shm_limit(given: Given, environment: Mapping[str, str]) -> int | None:
+    if given.is_given("shm-limit"):
+        return given.number("shm-limit")
+    try:
+        return limit_from(environment)
+    except InvalidArgument as error:
+        raise UsageError(error.message) from None
 
 
 def _broker(given: Given, environment: Mapping[str, str]) -> tuple[BusSettings | None, str]:

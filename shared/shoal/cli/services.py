@@ -8,6 +8,7 @@ from pathlib import Path
 
 from shoal.bus import BusSettings, EmbeddedBroker
 from shoal.cli.serve_options import Endpoint, ServeOptions
+from shoal.memory.settings import SHM_LIMIT, SHM_SERVER
 from shoal.runtime.service import LOG_FILE, LOG_LEVEL
 from shoal.runtime.settings import to_environment
 from shoal.runtime.supervisor import Command
@@ -20,12 +21,15 @@ GATEWAY, REPOSITORY, SCHEDULER, AGENT, BROKER = range(5)
 _KEEP_FREED_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 * 2**20), "MALLOC_MMAP_THRESHOLD_": str(64 * 2**20)}
 
 
-def service_environment(options: ServeOptions, settings: BusSettings, folder: Path) -> dict[str, str]:
-    """What every service finds in its environment: the broker with its secrets, how to log, and `folder` as the place
-    for temporary files, so that those of frameworks and models go when the server does."""
+def service_environment(options: ServeOptions, settings: BusSettings, folder: Path, server: str) -> dict[str, str]:
+    """What every service finds in its environment: the broker with its secrets, how to log, its share of the shared
+    memory, which is marked as that of `server`, and `folder` as the place for temporary files, so that those of
+    frameworks and models go when the server does."""
     log_file = {LOG_FILE: str(options.log_file)} if options.log_file else {}
     log = {LOG_LEVEL: options.log_level, **log_file}
-    return {**_KEEP_FREED_MEMORY, **to_environment(settings), **log, "TMPDIR": str(folder)}
+    limit = {} if options.shm_limit_nbytes is None else {SHM_LIMIT: str(options.shm_limit_nbytes)}
+    memory = {**limit, SHM_SERVER: server}
+    return {**_KEEP_FREED_MEMORY, **to_environment(settings), **log, **memory, "TMPDIR": str(folder)}
 
 
 def broker_command(broker: EmbeddedBroker, folder: Path) -> Command:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from shoal.bus import Bus, BusSettings, Peer, View
@@ -36,7 +35,7 @@ async def watch_start(
     bus = await Bus.connect(settings, role="cli", listen_to=ROLES)
 
     def missing() -> list[str]:
-        heard = _heard(pids(), bus.peers.values())
+        heard = _heard(bus.host, pids(), bus.peers.values())
         return [name for name in services if name not in heard]
 
     try:
@@ -79,10 +78,11 @@ def _look(bus: Bus, desired: View, repository: View, missing: Sequence[str]) -> 
     return progress(missing, decode_status(status) if status else None, entries, agents)
 
 
-def _heard(pids: Mapping[str, int], peers: Iterable[Peer]) -> set[str]:
-    """The services of this machine that beat. Each leads a session of its own, and may beat from a child."""
-    host = socket.gethostname()
-    sessions = {_session(p.heartbeat.pid) for p in peers if p.heartbeat.host == host and not p.suspected}
+def _heard(host: str, pids: Mapping[str, int], peers: Iterable[Peer]) -> set[str]:
+    """The services of this host that beat. Each leads a session of its own, and may beat from a child. Those that name
+    no host use no shared memory, and may be here."""
+    here = (peer for peer in peers if peer.heartbeat.host in ("", host) and not peer.suspected)
+    sessions = {_session(peer.heartbeat.pid) for peer in here}
     return {name for name, pid in pids.items() if pid in sessions}
 
 

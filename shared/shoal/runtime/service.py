@@ -14,14 +14,16 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from shoal.bus import Bus, BusSettings
 from shoal.core.errors import InvalidArgument, ShoalError
 from shoal.runtime.lifecycle import Lifecycle
 from shoal.runtime.parent_death import die_with_parent
 from shoal.runtime.settings import add_bus_options, bus_settings
 from shoal.telemetry import logs
+
+if TYPE_CHECKING:
+    from shoal.bus import Bus, BusSettings
 
 __all__ = [
     "EXIT_ENVIRONMENT",
@@ -47,7 +49,7 @@ _YOUNG_OBJECTS = 20_000
 #: How long a cancelled `serve` may clean up after the broker link was closed for good.
 _CLEAN_UP_S = 5.0
 
-Serve = Callable[[argparse.Namespace, Bus, Lifecycle], Awaitable[None]]
+Serve = Callable[[argparse.Namespace, "Bus", Lifecycle], Awaitable[None]]
 
 
 class EnvironmentTrouble(Exception):
@@ -149,6 +151,9 @@ async def serve_linked(
 
 async def _connect(settings: BusSettings, role: str, listen_to: tuple[str, ...], lifecycle: Lifecycle) -> Bus | None:
     """A connected bus, or None when the process was asked to stop meanwhile."""
+    # The broker client is much to load for a process that becomes another one before it connects.
+    from shoal.bus import Bus
+
     connecting = asyncio.create_task(Bus.connect(settings, role, listen_to))
     stopping = asyncio.create_task(lifecycle.stopping.wait())
     await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)

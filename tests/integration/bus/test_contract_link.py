@@ -7,11 +7,15 @@ import socket
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from broker_process import Broker
+from proxy import Proxy
 from shoal.bus import Bus, BusSettings, free_port
+from shoal.bus.frames import cut
 from shoal.bus.link import Link
 from shoal.bus.requests import NoResponders, RequestFailed
 from shoal.core.errors import InvalidArgument, Unavailable
@@ -19,8 +23,6 @@ from shoal.core.messages import V1, Cancel
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Until
-
-    from broker_process import Broker
 
 
 async def test_started_bus_hears_the_very_next_message(buses: Buses, until: Until) -> None:
@@ -191,3 +193,48 @@ async def test_bus_that_was_never_started_closes(broker: Broker) -> None:
     bus = await Bus.connect(broker.settings(), "gateway")
     await bus.close()
     assert bus.closed.is_set()
+
+
+async def test_messages_lost_while_the_link_is_up_are_told_like_a_mended_link(buses: Buses, until: Until) -> None:
+    """Whoever follows the link asks then for what may be missing, instead of waiting until it is old."""
+    sender, receiver = await buses.started("gateway"), await buses.started("scheduler")
+    heard: list[bool] = []
+    receiver.on_link(heard.append)
+    chunks = [bytes(300), bytes(300), bytes(300)]
+    fragments = [b"".join(f) for f in cut(chunks, 900, sender.incarnation, 1, 400)]
+    inbox = f"test.inbox.{receiver.incarnation}".encode()
+    for fragment in (fragments[0], *fragments[2:]):
+        sender.link.write(b"PUB %s %d\r\n%s\r\n" % (inbox, len(fragment), fragment))
+    await until(lambda: heard == [True])
+    assert (sender.links, receiver.links) == (0, 1)
+
+
+async def test_who_reads_too_slowly_is_cut_off_alone_and_hears_again(tmp_path: Path, until: Until) -> None:
+    """The broker keeps only so much for one that does not read; the link that ends for it is mended as any other."""
+    broker = Broker(tmp_path / "impatient")
+    config = tmp_path / "impatient" / "nats-server.conf"
+    config.write_text(config.read_text().replace("max_pending: 512MB", "max_pending: 4MB"))
+    broker.start()
+    with Proxy(broker.port) as proxy:
+        sender = await Bus.connect(broker.settings(), "gateway")
+        receiver = await Bus.connect(replace(broker.settings(), url=f"nats://127.0.0.1:{proxy.port}"), "scheduler")
+        got: list[int] = []
+        receiver.on(Cancel, lambda who, message, part: got.append(message.counters[0]))
+        try:
+            await sender.start()
+            await receiver.start()
+            proxy.stall("scheduler")
+            for number in range(64):
+                sender.send(receiver.incarnation, Cancel(V1, "x", (number,)), (bytes(400_000),))
+                await asyncio.sleep(0)
+            await until(lambda: "Slow Consumer" in (tmp_path / "impatient" / "nats-server.log").read_text())
+            proxy.resume("scheduler")
+            await until(lambda: receiver.links > 0 and receiver.is_connected)
+            sender.send(receiver.incarnation, Cancel(V1, "x", (64,)))
+            await until(lambda: got[-1:] == [64])
+            assert len(got) < 65
+            assert (sender.links, sender.is_connected) == (0, True)
+        finally:
+            await receiver.close()
+            await sender.close()
+            broker.stop()

@@ -12,6 +12,7 @@ import pytest
 
 from shoal.bus import HeartbeatBody, PeerEvent
 from shoal.core.messages import READY, InstanceStatus
+from shoal.memory import host_id
 
 if TYPE_CHECKING:
     from tests.integration.bus.conftest import Buses, Program, Until
@@ -29,6 +30,7 @@ async def test_peers_appear_with_what_they_say_of_themselves(buses: Buses, until
     await until(lambda: gateway.peers)
     heartbeat = gateway.peers[agent.incarnation].heartbeat
     assert (heartbeat.role, heartbeat.pid, heartbeat.links) == ("agent", os.getpid(), 0)
+    assert heartbeat.host == host_id()
     assert (heartbeat.owned, heartbeat.backends, heartbeat.instances) == ({"models": 7}, ("python",), (STATUS,))
 
 

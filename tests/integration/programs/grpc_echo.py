@@ -25,6 +25,7 @@ from shoal.gateway.grpc.envoy_process import EnvoyApp, EnvoyEndpoint, become_env
 from shoal.gateway.grpc.options import add_grpc_options, grpc_options
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.request import InferAnswer, InferCall
+from shoal.gateway.scattered import contiguous
 from shoal.runtime.lifecycle import Lifecycle
 from shoal.runtime.parent_death import die_with_parent
 from shoal.runtime.service import EXIT_ENVIRONMENT, EnvironmentTrouble, configure_logs, run_to_exit_code
@@ -65,7 +66,7 @@ class EchoGateway:
         return served
 
     async def infer(self, call: InferCall) -> InferAnswer:
-        outputs = call.inputs
+        outputs = tuple(map(contiguous, call.inputs))
         if call.model == "slow":
             try:
                 await asyncio.Event().wait()

@@ -108,21 +108,52 @@ async def test_a_load_failure_is_the_models_own_text(stage: Stage) -> None:
 
 async def test_a_model_that_prints_does_not_disturb_the_control_pipe(stage: Stage) -> None:
     source = """
+    import ctypes, subprocess
+    libc = ctypes.CDLL(None)
+
     class TritonPythonModel:
         def initialize(self, args):
             print("loading")
-            os.write(1, b"raw bytes on standard output\\n")
+            os.write(1, b"\\xff\\xff\\xff\\xff raw bytes on standard output\\n")
         def execute(self, requests):
             print("executing", flush=True)
+            libc.printf(b"printed by C\\n")
+            libc.fflush(None)
+            subprocess.run(["echo", "printed by a program"], check=True)
             return [answer(request) for request in requests]
     """
     await serve(stage, source)
     (instance,) = await stage.ready()
-    asked = request(stage)
-    stage.send_batch(instance, [asked])
-    await stage.answer(asked[0])
+    for _ in range(2):
+        asked = request(stage)
+        stage.send_batch(instance, [asked])
+        assert (await stage.answer(asked[0])).message.error is None
     log = stage.directory / "agent.log"
-    await eventually(lambda: "raw bytes on standard output\n" in log.read_text(), "what the model printed")
+    printed = ("raw bytes on standard output\n", "executing\n", "printed by C\n", "printed by a program\n")
+    await eventually(lambda: all(p in log.read_text("utf-8", "replace") for p in printed), "what the model printed")
+    assert [status.executor for status in await stage.ready()] == [instance.executor]
+
+
+async def test_a_model_that_closes_its_standard_streams_serves_and_stops_as_others(stage: Stage) -> None:
+    source = """
+    class TritonPythonModel:
+        def execute(self, requests):
+            for number in (0, 1, 2):
+                os.close(number)
+            return [answer(request) for request in requests]
+        def finalize(self):
+            print("finalized in spite of it", flush=True)
+    """
+    await serve(stage, source)
+    (instance,) = await stage.ready()
+    rows = [floats("A", [[1.0]] * 4) for _ in range(2)]
+    for asked in (stage.request([r], model="double") for r in rows):
+        stage.send_batch(instance, [asked])
+        assert (await stage.answer(asked[0])).message.error is None
+    await stage.view.delete("double")
+    await eventually(lambda: not stage.instances(), "the instance gone")
+    log = stage.directory / "agent.log"
+    await eventually(lambda: "finalized in spite of it\n" in log.read_text("utf-8", "replace"), "what was printed")
 
 
 async def test_a_killed_executor_is_started_again_and_serves(stage: Stage) -> None:
@@ -149,7 +180,7 @@ async def test_a_process_that_never_comes_up_is_given_up_with_its_last_words(sta
     """
     await serve(stage, source)
     (instance,) = await stage.in_state(UNAVAILABLE)
-    assert "ended 5 times without a successful execution in between, the last time with exit code 17" in instance.reason
+    assert "ended 5 times without a successful execution in between, the last time: exit code 17" in instance.reason
     assert instance.reason.startswith("Internal: the process of instance 'double_0'")
     assert "the licence server is on fire" in instance.reason
 
@@ -303,7 +334,10 @@ async def test_a_worker_outlives_an_absence_of_the_broker(stage: Stage) -> None:
     await asyncio.sleep(1.5)
     stage.broker.start()
     await eventually(lambda: stage.scheduler.bus.is_connected and stage.submitter.bus.is_connected, "our own links")
-    await eventually(lambda: instance.executor in stage.scheduler.bus.peers, "the executor")
+    peers = stage.scheduler.bus.peers
+    await eventually(
+        lambda: instance.executor in peers and peers[instance.executor].heartbeat.links > 0, "the executor's link"
+    )
     (after,) = await stage.ready()
     assert (after.executor, stage.executor_pid(after)) == (instance.executor, pid)
     asked = request(stage)

@@ -34,6 +34,18 @@ def test_repositories_of_both_names_are_served(tmp_path: Path) -> None:
     assert options(tmp_path, f"--model-store={second}").repositories == (tmp_path.resolve(), second.resolve())
 
 
+def test_the_limit_of_shared_memory_comes_from_the_option_or_the_environment(tmp_path: Path) -> None:
+    environment = {"SHOAL_SHM_LIMIT": "5000000000"}
+    assert options(tmp_path).shm_limit_nbytes is None
+    assert options(tmp_path, environment=environment).shm_limit_nbytes == 5_000_000_000
+    assert options(tmp_path, "--shm-limit=0", environment=environment).shm_limit_nbytes == 0
+
+
+def test_a_limit_of_shared_memory_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="SHOAL_SHM_LIMIT is '1GiB'"):
+        options(tmp_path, environment={"SHOAL_SHM_LIMIT": "1GiB"})
+
+
 def test_a_repository_must_be_given() -> None:
     assert complaint() == "--model-repository must be specified"
 

@@ -29,7 +29,7 @@ def test_a_protocol_that_is_not_allowed_has_no_gateway(tmp_path: Path) -> None:
 
 def test_secrets_travel_in_the_environment_only(tmp_path: Path) -> None:
     chosen = options(tmp_path)
-    environment = service_environment(chosen, SECRET, tmp_path)
+    environment = service_environment(chosen, SECRET, tmp_path, "s1")
     assert environment["SHOAL_NATS_TOKEN"] == "s3cr3t"
     for command in [broker_command(BROKER, tmp_path), *service_commands(chosen, environment)]:
         assert "s3cr3t" not in " ".join(command.argv)
@@ -38,12 +38,17 @@ def test_secrets_travel_in_the_environment_only(tmp_path: Path) -> None:
 
 def test_every_service_logs_as_asked_for(tmp_path: Path) -> None:
     chosen = options(tmp_path, "--log-verbose=1", "--log-file=server.log")
-    environment = service_environment(chosen, SECRET, tmp_path)
+    environment = service_environment(chosen, SECRET, tmp_path, "s1")
     assert (environment["SHOAL_LOG_LEVEL"], environment["SHOAL_LOG_FILE"]) == ("DEBUG", "server.log")
 
 
 def test_temporary_files_of_services_go_to_the_private_folder(tmp_path: Path) -> None:
-    assert service_environment(options(tmp_path), SECRET, tmp_path)["TMPDIR"] == str(tmp_path)
+    assert service_environment(options(tmp_path), SECRET, tmp_path, "s1")["TMPDIR"] == str(tmp_path)
+
+
+def test_every_service_knows_its_share_of_the_shared_memory_and_whose_it_is(tmp_path: Path) -> None:
+    environment = service_environment(options(tmp_path, "--shm-limit=1048576"), SECRET, tmp_path, "s1")
+    assert (environment["SHOAL_SHM_LIMIT"], environment["SHOAL_SHM_SERVER"]) == ("1048576", "s1")
 
 
 def test_a_foreign_program_is_launched_so_that_it_dies_with_the_supervisor(tmp_path: Path) -> None:

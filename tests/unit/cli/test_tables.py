@@ -18,8 +18,8 @@ def test_off_a_terminal_the_table_is_plain_and_aligned() -> None:
     print_models(ROWS, stream)
     assert stream.getvalue().splitlines() == [
         "MODEL  VERSION  STATE        REASON",
-        "ocr    3        READY",
-        "asr    -        UNAVAILABLE  Internal: broken",
+        "ocr          3  READY",
+        "asr          -  UNAVAILABLE  Internal: broken",
         "    line 2",
     ]
 

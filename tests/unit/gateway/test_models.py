@@ -5,7 +5,7 @@ import pytest
 from gateway_models import add_sub, entry, instance
 from shoal.core.desired import NO_VERSION, RepositoryStatus
 from shoal.core.errors import InvalidArgument, NotFound, Unavailable
-from shoal.core.messages import LOADING, UNAVAILABLE
+from shoal.core.messages import LOADING, UNAVAILABLE, InstanceStatus
 from shoal.gateway.models import Models
 
 
@@ -36,10 +36,43 @@ def test_what_cannot_be_resolved_is_told_in_triton_s_words(models: Models) -> No
         models.resolve("addsub", 2)
 
 
-def test_a_model_without_a_ready_version_has_no_available_versions(models: Models) -> None:
-    models.put_instances("a", ())
+def test_a_model_without_a_version_that_is_ready_or_will_be_has_no_available_versions(models: Models) -> None:
+    models.put_instances("a", tuple(instance("addsub", number, UNAVAILABLE) for number in (1, 2, 3)))
     with pytest.raises(NotFound, match=r"^Request for unknown model: 'addsub' has no available versions$"):
         models.resolve("addsub", None)
+
+
+def test_a_model_that_was_not_ready_yet_is_worth_another_try() -> None:
+    models = Models()
+    models.put_model(entry(add_sub(), 1))
+    with pytest.raises(Unavailable, match=r"'addsub' has no available versions; version 1 is being loaded$"):
+        models.resolve("addsub", None)
+
+
+@pytest.mark.parametrize("instances", [(instance("addsub", 1, LOADING), instance("addsub", 3, LOADING)), ()])
+def test_what_was_ready_gets_requests_while_it_is_loaded_again_but_is_not_ready(
+    models: Models, instances: tuple[InstanceStatus, ...]
+) -> None:
+    models.put_instances("a", instances)
+    assert models.resolve("addsub", None).version == 3
+    assert models.resolve("addsub", 1).version == 1
+    assert models.find("addsub", 2) is None
+    assert not models.is_ready("addsub", None)
+    assert not models.is_ready("addsub", 1)
+
+
+def test_no_version_means_a_ready_one_while_a_higher_one_is_loaded_again(models: Models) -> None:
+    models.put_instances("a", (instance("addsub", 1), instance("addsub", 3, LOADING)))
+    assert models.resolve("addsub", None).version == 1
+
+
+def test_what_was_given_up_gets_no_requests_until_it_is_ready_again(models: Models) -> None:
+    for state in (UNAVAILABLE, LOADING):
+        models.put_instances("a", (instance("addsub", 1, state),))
+        with pytest.raises(Unavailable):
+            models.resolve("addsub", 1)
+    models.put_instances("a", (instance("addsub", 1),))
+    assert models.resolve("addsub", 1).version == 1
 
 
 def test_a_second_agent_keeps_a_version_ready_when_the_first_one_leaves(models: Models) -> None:

@@ -151,6 +151,16 @@ def test_a_wrong_number_of_bytes() -> None:
     assert text == PREFIX + "input byte size mismatch for input 'LEFT' for model 'addsub'. Expected 16, got 20"
 
 
+def test_an_empty_tensor_that_no_array_library_can_hold() -> None:
+    config = one_input("TYPE_FP32", [-1, -1])
+    text = refusal(call(Tensor("X", "FP32", (2**63, 0), b"")), config)
+    assert text == PREFIX + (
+        "input 'X' for model 'm' is empty, but its shape [9223372036854775808,0] is larger than any memory in its other "
+        "dimensions"
+    )
+    assert check(call(Tensor("X", "FP32", (2**60, 0), b"")), served(config)).batch_size == 0
+
+
 def text_call(data: bytes, count: int) -> InferCall:
     return call(Tensor("X", "BYTES", (count,), data))
 

@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, cast
 
 import pytest
 
-from gateway_models import add_sub, call, int32, served
+from gateway_models import add_sub, call, int32, one_input, served
 from shoal.bus import Bus, HeartbeatBody, Part, Peer, PeerEvent
-from shoal.core.errors import InternalError, InvalidArgument
+from shoal.core.errors import InternalError, InvalidArgument, Unavailable
 from shoal.core.messages import (
     NO_TIMINGS,
     V1,
     V2,
+    Cancel,
+    Closed,
     Heartbeat,
     InferRequest,
     InferResponse,
     Message,
     ReconcileReply,
+    Release,
     Stale,
 )
+from shoal.core.tensors import ArenaRef, Tensor, TensorHeader
+from shoal.gateway.admission import Overloaded
+from shoal.gateway.data_plane import DataPlane
 from shoal.gateway.normalize import Checked, check
-from shoal.gateway.request import InferCall
+from shoal.gateway.request import InferAnswer, InferCall
 from shoal.gateway.statistics import Statistics
 from shoal.gateway.submit import Submitter
+from shoal.memory import Arena, ArenaReader
 
 OWNER = Heartbeat(V2, "scheduler-a", "scheduler", "host", 1, 0, False, {"models": 7}, (), (), (), ())
+EXECUTOR = "executor-1"
+MIB = 2**20
 NO_PART = Part(0, memoryview(b""), memoryview(b""))
 
 
@@ -41,6 +50,8 @@ class ScriptedBus:
         self.body: Callable[[], HeartbeatBody] = HeartbeatBody
         self.handlers: dict[type, Callable[[str, Any, Part], None]] = {}
         self.sent: list[int] = []
+        self.requests: list[InferRequest] = []
+        self.others: list[tuple[str, Message]] = []
         self.refused: dict[int, Exception] = {}
 
     def on(self, message: type, handler: Callable[[str, Any, Part], None]) -> None:
@@ -57,17 +68,23 @@ class ScriptedBus:
             if message.counter in self.refused:
                 raise self.refused[message.counter]
             self.sent.append(message.counter)
+            self.requests.append(message)
+        else:
+            self.others.append((to, message))
 
-    def hear(self, message: Message) -> None:
-        self.handlers[type(message)](OWNER.incarnation, message, NO_PART)
+    def hear(self, message: Message, sender: str = OWNER.incarnation) -> None:
+        self.handlers[type(message)](sender, message, NO_PART)
 
 
 class Stage:
-    def __init__(self) -> None:
+    """A submitter with a model `addsub` and, where there is an arena, a model `m` with inputs of any size."""
+
+    def __init__(self, arena: Arena | None = None) -> None:
         self.bus = ScriptedBus()
         self.found: Exception | None = None
         bus = cast(Bus, self.bus)
-        self.submitter = Submitter(bus, Statistics(bus), self._check_again)
+        self.plane = DataPlane(arena)
+        self.submitter = Submitter(bus, self.plane, Statistics(bus), self._check_again)
         self.submitter.open()
 
     async def _check_again(self, asked: InferCall) -> Checked:
@@ -75,12 +92,169 @@ class Stage:
 
     def submit(self) -> asyncio.Task[Any]:
         asked = call(int32("LEFT", [1, 2, 3, 4]), int32("RIGHT", [1, 2, 3, 4]))
-        return asyncio.ensure_future(self.submitter.submit(check(asked, served(add_sub()))))
+        return asyncio.create_task(self._answer(check(asked, served(add_sub()))))
+
+    def submit_large(self, nbytes: int = MIB) -> asyncio.Task[Any]:
+        tensor = Tensor("X", "UINT8", (nbytes,), bytes(nbytes))
+        return asyncio.create_task(self._answer(check(call(tensor, model="m"), served(one_input("TYPE_UINT8", [-1])))))
+
+    async def _answer(self, checked: Checked) -> InferAnswer:
+        return await self.submitter.submit(checked)
 
 
 @pytest.fixture
 async def stage() -> Stage:
     return Stage()
+
+
+@pytest.fixture
+def arena() -> Iterator[Arena]:
+    arena = Arena.open("test-submit-gateway", 8 * MIB)
+    try:
+        yield arena
+    finally:
+        arena.close()
+
+
+@pytest.fixture
+async def large(arena: Arena) -> AsyncIterator[Stage]:
+    """A stage with an arena."""
+    stage = Stage(arena)
+    yield stage
+    stage.submitter.close()
+    stage.plane.close()
+
+
+@pytest.fixture
+def outputs() -> Iterator[Arena]:
+    """The arena of an executor."""
+    arena = Arena.open("test-submit-executor", 8 * MIB)
+    try:
+        yield arena
+    finally:
+        arena.close()
+
+
+def answer(counter: int, outputs: Arena | None = None, content: bytes = b"") -> InferResponse:
+    """An answer, with one output in the arena of the executor."""
+    headers: tuple[TensorHeader, ...] = ()
+    if outputs is not None:
+        block = outputs.allocate(len(content), "gateway-1")
+        block.memory[:] = content
+        headers = (TensorHeader("Y", "UINT8", (len(content),), block.ref(0, len(content))),)
+    return InferResponse(V1, counter, 0, True, True, None, headers, {}, NO_TIMINGS)
+
+
+async def test_a_large_request_is_sent_by_reference_and_its_block_freed_when_it_is_closed(
+    large: Stage, arena: Arena
+) -> None:
+    task = large.submit_large()
+    await asyncio.sleep(0)
+    (request,) = large.bus.requests
+    assert request.host == arena.host
+    ref = request.inputs[0].ref
+    assert isinstance(ref, ArenaRef)
+    assert ArenaReader(arena.host).copy(ref) == bytes(MIB)
+    large.bus.hear(answer(1), EXECUTOR)
+    await task
+    assert len(arena.held()) == 1
+    large.bus.hear(Closed(V1, (1,)))
+    assert arena.held() == []
+
+
+async def test_a_request_is_sent_again_with_the_same_block(large: Stage, arena: Arena) -> None:
+    task = large.submit_large()
+    await asyncio.sleep(0)
+    large.bus.hear(ReconcileReply(V1, 7, (1,), ()))
+    first, second = large.bus.requests
+    assert (second.attempt, second.inputs) == (2, first.inputs)
+    assert len(arena.held()) == 1
+    large.bus.hear(answer(1))
+    await task
+    assert arena.held() == []
+
+
+async def test_a_stale_request_is_checked_again_where_its_inputs_lie(large: Stage, arena: Arena) -> None:
+    found: list[InferCall] = []
+    checked_again = asyncio.Event()
+
+    async def check_again(asked: InferCall) -> Checked:
+        found.append(asked)
+        checked_again.set()
+        return check(asked, served(one_input("TYPE_UINT8", [-1]), generation="g2"))
+
+    large.submitter = Submitter(cast(Bus, large.bus), large.plane, Statistics(cast(Bus, large.bus)), check_again)
+    large.submitter.open()
+    task = large.submit_large()
+    await asyncio.sleep(0)
+    large.bus.hear(Stale(V1, (1,)))
+    await asyncio.wait_for(checked_again.wait(), timeout=5.0)
+    first, second = large.bus.requests
+    assert (second.generation, second.inputs) == ("g2", first.inputs)
+    assert found[0].inputs[0].data == memoryview(bytes(MIB))
+    large.bus.hear(answer(1))
+    await task
+
+
+async def test_the_block_of_a_client_that_left_stays_until_it_is_closed(large: Stage, arena: Arena) -> None:
+    task = large.submit_large()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert large.bus.others == [(OWNER.incarnation, Cancel(V1, "gateway-1", (1,)))]
+    assert len(arena.held()) == 1
+    large.bus.hear(Closed(V1, (1,)))
+    assert arena.held() == []
+
+
+async def test_a_request_without_room_is_refused_before_anything_is_sent(large: Stage, arena: Arena) -> None:
+    tasks = [large.submit_large(3 * MIB) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="model 'm' was not accepted"):
+        await tasks[2]
+    with pytest.raises(InvalidArgument, match="model 'm' has 16777216 bytes"):
+        await large.submit_large(16 * MIB)
+    assert large.bus.sent == [1, 2]
+    assert len(arena.held()) == 2
+    for task in tasks[:2]:
+        task.cancel()
+
+
+async def test_the_block_of_a_request_that_is_not_taken_on_is_freed(large: Stage, arena: Arena) -> None:
+    tensor = Tensor("X", "UINT8", (MIB,), bytes(MIB))
+    late = call(tensor, model="m", deadline_s=1e-3)
+    with pytest.raises(Unavailable, match="deadline passed"):
+        await large.submitter.submit(check(late, served(one_input("TYPE_UINT8", [-1]))))
+    assert arena.held() == []
+
+
+async def test_an_output_by_reference_is_copied_and_released(large: Stage, outputs: Arena) -> None:
+    content = bytes(range(256)) * 4096
+    task = large.submit_large()
+    await asyncio.sleep(0)
+    large.bus.hear(answer(1, outputs, content), EXECUTOR)
+    (output,) = (await task).outputs
+    assert (type(output.data), output.data) == (bytes, content)
+    assert large.bus.others == [(EXECUTOR, Release(V1, (1,)))]
+
+
+async def test_an_answer_that_nobody_waits_for_is_released(large: Stage, outputs: Arena) -> None:
+    large.bus.hear(answer(9, outputs, bytes(8192)), EXECUTOR)
+    await asyncio.sleep(0)
+    assert large.bus.others == [(EXECUTOR, Release(V1, (1,)))]
+
+
+async def test_an_answer_whose_memory_is_gone_fails_the_request(large: Stage, outputs: Arena) -> None:
+    task = large.submit_large()
+    await asyncio.sleep(0)
+    response = answer(1, outputs, bytes(MIB))
+    outputs.close()
+    large.bus.hear(response, EXECUTOR)
+    with pytest.raises(
+        Unavailable, match="model 'm' was executed, but the memory of its answer is gone with the process"
+    ):
+        await task
 
 
 async def test_a_request_that_is_too_big_for_a_message_is_answered_and_forgotten(stage: Stage) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from scheduler_stage import MS, S, Stage, batch, config, dynamic, key, refusal
+import pytest
+
+from scheduler_stage import MS, S, Stage, alone, arrival, batch, closed, config, dynamic, in_arena, key, refusal
 from shoal.core.errors import Code
 from shoal.core.messages import V1, BatchQuery, Cancel, ReconcileReply, Resend, RunningBatch
-from shoal.scheduler.actions import Action, Refuse, Tell
+from shoal.scheduler.actions import Action, Dispatch, Fault, Refuse, Tell
+from shoal.scheduler.core import SchedulerCore
 from shoal.scheduler.events import (
     AdoptionBegan,
+    BatchesLost,
     CancelRequested,
     ExecutorGone,
     ExecutorReported,
@@ -15,6 +19,7 @@ from shoal.scheduler.events import (
     ModelConfigured,
     OwnershipRenewed,
     ReconcileAsked,
+    RequestsArrived,
     SubmitterLeft,
 )
 
@@ -32,9 +37,9 @@ def new_owner(executors: int = 1) -> Stage:
     return stage
 
 
-def report(stage: Stage, executor: str, *running: int, kept: tuple[int, ...] = ()) -> list[Action]:
-    """An executor reports that its instance holds old batch 7 of these requests."""
-    batches = (RunningBatch(OLD, 7, 0, tuple(map(key, running)), (0,) * len(running)),) if running else ()
+def report(stage: Stage, executor: str, *running: int, kept: tuple[int, ...] = (), deaths: int = 0) -> list[Action]:
+    """An executor reports that its instance holds old batch 7 of these requests, each with so many deaths."""
+    batches = (RunningBatch(OLD, 7, 0, tuple(map(key, running)), (deaths,) * len(running)),) if running else ()
     return stage.handle(ExecutorReported(executor, batches, tuple(map(key, kept))))
 
 
@@ -74,7 +79,7 @@ def test_a_running_batch_is_adopted_and_keeps_its_instance_busy_until_it_is_done
     stage.arrive(1, 2)
     stage.handle(ReconcileAsked("s", (1, 2)))
     assert report(stage, "e0", 1) == [Tell("s", NOTHING)]
-    assert stage.done(7, executor="e0", epoch=OLD) == [batch(1, "instance idle", [2], executor="e0")]
+    assert stage.done(7, executor="e0", epoch=OLD) == [closed(1), batch(1, "instance idle", [2], executor="e0")]
 
 
 def test_what_executors_keep_is_answered_again_and_not_executed_again() -> None:
@@ -107,16 +112,55 @@ def test_an_execution_of_an_adopted_batch_that_died_counts_as_a_try() -> None:
     report(stage, "e0", 1)
     stage.gone(executor="e0")
     stage.ready(executor="e1")
-    assert stage.arrive(1, attempt=2) == [batch(1, "instance idle", [1], executor="e1")]
+    assert stage.arrive(1, attempt=2) == [alone(1, 1, executor="e1")]
     (refused,) = stage.gone(executor="e1", cause="signal 11")
     assert isinstance(refused, Refuse)
     assert "twice (first: signal 9; then: signal 11)" in refused.error[1]
 
 
+def test_an_adopted_batch_that_was_not_started_when_its_executor_ended_is_no_try() -> None:
+    stage = new_owner()
+    report(stage, "e0", 1)
+    assert stage.gone(executor="e0", executing=()) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
+    stage.ready(executor="e1")
+    assert stage.arrive(1, attempt=2) == [batch(1, "instance idle", [1], executor="e1")]
+
+
+def test_a_death_before_the_takeover_and_one_after_it_are_two() -> None:
+    stage = new_owner()
+    report(stage, "e0", 1, deaths=1)
+    text = (
+        "model 'm' version 1: the executor ended during the execution of this request, twice (first: an executor ended "
+        "before the scheduler was replaced; then: signal 11); it is not tried again"
+    )
+    assert stage.gone("e0", "signal 11") == [refusal(1, Code.UNAVAILABLE, text, queue_ns=1, executed=True)]
+    assert stage.core.open_count == 0
+
+
+def test_a_death_before_the_takeover_is_not_forgotten_when_its_second_try_was_lost() -> None:
+    stage = new_owner()
+    report(stage, "e0", 1, deaths=1)
+    assert stage.handle(BatchesLost("e0", OLD, (7,))) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
+    stage.wait(50 * MS)
+    assert stage.arrive(1, attempt=2) == [alone(1, 1, executor="e0")]
+
+
+def test_a_suspect_that_is_adopted_stays_alone() -> None:
+    stage = new_owner()
+    stage.ready(1, executor="e0")
+    stage.arrive(2)
+    assert report(stage, "e0", 1, deaths=1) == []
+    assert stage.arrive(3) == []
+    assert stage.done(7, executor="e0", epoch=OLD) == [
+        closed(1),
+        batch(1, "instance idle", [2, 3], executor="e0"),
+    ]
+
+
 def test_a_batch_of_an_executor_that_no_agent_told_us_of_ends_with_it() -> None:
     stage = new_owner(executors=0)
     report(stage, "e0", 1)
-    assert stage.handle(ExecutorGone("e0", "it left")) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
+    assert stage.handle(ExecutorGone("e0", "it left", ())) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
     assert stage.core.open_count == 0
 
 
@@ -126,7 +170,7 @@ def test_what_an_adopted_batch_is_executing_is_not_tried_a_second_time_beside_it
     assert stage.arrive(1, attempt=2) == [batch(1, "instance idle", [1], executor="e0")]
     report(stage, "e1", 1)
     assert stage.gone(executor="e0") == []
-    assert stage.done(7, executor="e1", epoch=OLD) == []
+    assert stage.done(7, executor="e1", epoch=OLD) == [closed(1)]
     assert stage.core.open_count == 0
 
 
@@ -136,7 +180,10 @@ def test_requests_that_have_to_be_sent_again_are_named_in_their_submitters_order
     stage.handle(ReconcileAsked("s", (3, 1, 2, 4)))
     assert report(stage, "e0", 1) == [Tell("s", ReconcileReply(V1, NEW, (3, 2, 4), ()))]
     assert stage.arrive(3, 2, 4) == []
-    assert stage.done(7, executor="e0", epoch=OLD) == [batch(1, "instance idle", [3, 2, 4], executor="e0")]
+    assert stage.done(7, executor="e0", epoch=OLD) == [
+        closed(1),
+        batch(1, "instance idle", [3, 2, 4], executor="e0"),
+    ]
 
 
 def test_a_late_report_takes_over_what_was_queued_meanwhile() -> None:
@@ -146,7 +193,7 @@ def test_a_late_report_takes_over_what_was_queued_meanwhile() -> None:
     stage.arrive(1, 2, 3)
     assert report(stage, "e0", 1, kept=(2,)) == [Tell("e0", Resend(V1, "s", 2))]
     assert stage.done(1, executor="e0", epoch=NEW) == []
-    assert stage.done(7, executor="e0", epoch=OLD) == [batch(2, "instance idle", [3], executor="e0")]
+    assert stage.done(7, executor="e0", epoch=OLD) == [closed(1), batch(2, "instance idle", [3], executor="e0")]
 
 
 def test_an_instance_that_becomes_ready_after_its_executors_report_is_busy() -> None:
@@ -154,7 +201,77 @@ def test_an_instance_that_becomes_ready_after_its_executors_report_is_busy() -> 
     report(stage, "e0", 1)
     assert stage.ready(executor="e0") == []
     assert stage.arrive(2) == []
-    assert stage.done(7, executor="e0", epoch=OLD) == [batch(1, "instance idle", [2], executor="e0")]
+    assert stage.done(7, executor="e0", epoch=OLD) == [closed(1), batch(1, "instance idle", [2], executor="e0")]
+
+
+def test_a_report_that_is_slower_than_the_news_of_its_executors_end_is_given_up_with_it() -> None:
+    stage = new_owner(executors=2)
+    stage.gone(executor="e0")
+    assert report(stage, "e0", 1) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
+    assert stage.core.open_count == 0
+
+
+def test_each_submitters_requests_are_queued_in_the_order_in_which_it_made_them() -> None:
+    stage = new_owner()
+    for submitter, counter in (("s", 3), ("t", 9), ("s", 1), ("t", 8), ("s", 2)):
+        stage.handle(RequestsArrived((arrival(counter, submitter=submitter),)))
+    (sent,) = report(stage, "e0")
+    assert isinstance(sent, Dispatch)
+    assert [item.key for item in sent.items] == [("s", 1), ("t", 8), ("s", 2), ("t", 9), ("s", 3)]
+
+
+def test_a_request_that_waited_for_the_view_is_not_refused_when_it_turns_out_to_be_running() -> None:
+    stage = new_owner()
+    stage.wait(1 * S)
+    assert stage.arrive(1, model="nobody") == []
+    report(stage, "e0", 1)
+    assert stage.wait(2 * S) == []
+
+
+def test_what_is_closing_is_answered_when_the_executors_have_reported() -> None:
+    stage = new_owner()
+    assert stage.handle(ReconcileAsked("s", (4,), (1, 2, 3))) == []
+    assert report(stage, "e0", 1, kept=(2,)) == [closed(2, 3), Tell("s", ReconcileReply(V1, NEW, (4,), ()))]
+
+
+def test_an_executor_that_has_not_reported_may_still_read_what_is_closing() -> None:
+    stage = new_owner()
+    stage.wait(1 * S)
+    assert stage.handle(ReconcileAsked("s", (), (1,))) == [Tell("s", NOTHING)]
+    report(stage, "e0")
+    assert stage.handle(ReconcileAsked("s", (), (1,))) == [closed(1), Tell("s", NOTHING)]
+
+
+def test_an_executor_that_never_reports_does_not_keep_memory_for_ever() -> None:
+    stage = new_owner()
+    stage.wait(61 * S)
+    assert stage.handle(ReconcileAsked("s", (), (1,))) == [closed(1), Tell("s", NOTHING)]
+
+
+def test_a_request_whose_answer_is_kept_is_closed_when_it_was_sent_again() -> None:
+    stage = new_owner()
+    stage.wait(1 * S)
+    stage.arrive(1)
+    stage.arrive(2, inputs=(in_arena(),))
+    assert report(stage, "e0", kept=(2,)) == [Tell("e0", Resend(V1, "s", 2)), closed(2)]
+    assert stage.arrive(2, inputs=(in_arena(),)) == [Tell("e0", Resend(V1, "s", 2)), closed(2)]
+
+
+def test_a_fault_while_adopting_does_not_keep_it_from_ending() -> None:
+    stage = new_owner()
+    stage.arrive(1)
+    with pytest.raises(TypeError):
+        stage.handle(ExecutorReported("e0", (None,), ()))  # type: ignore[arg-type]
+    assert stage.wait(1 * S) == [batch(1, "instance idle", [1], executor="e0", queue_us=1_000_000)]
+
+
+def test_an_event_that_cannot_be_dealt_with_is_told_and_the_next_one_is() -> None:
+    core = SchedulerCore(NEW)
+    (fault,) = core.handle(ModelConfigured("m", "g", {1: None}), 0)  # type: ignore[dict-item]
+    assert isinstance(fault, Fault)
+    assert fault.event == "ModelConfigured"
+    core.handle(AdoptionBegan(), 0)
+    assert not core.is_adopting
 
 
 def test_a_second_report_of_the_same_batch_changes_nothing() -> None:

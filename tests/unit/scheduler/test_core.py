@@ -133,7 +133,7 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data())
     def die(self, data: st.DataObject) -> None:
         sent = self._open.pop(data.draw(st.sampled_from(sorted(self._open))))
-        self._perform(self.stage.gone(sent.slot, executor=sent.executor))
+        self._perform(self.stage.gone(sent.executor))
         self._add_instance()
 
     @precondition(lambda self: self._last_counter)

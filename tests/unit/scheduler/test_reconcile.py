@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from scheduler_stage import Stage, arrival, config
+from scheduler_stage import S, Stage, arrival, config, refusal
+from shoal.core.errors import Code
 from shoal.core.messages import V1, ReconcileReply, Resend
 from shoal.scheduler.actions import Tell
 from shoal.scheduler.events import ExecutorGone, InstanceDraining, ReconcileAsked, RequestsArrived
@@ -45,7 +46,7 @@ def test_an_executor_that_lost_only_one_instance_still_answers() -> None:
     stage = Stage(config(), instances=2)
     stage.arrive(1)
     stage.done(1)
-    stage.gone(1)
+    stage.handle(InstanceDraining("e", 1))
     assert Tell("e", Resend(V1, "s", 1)) in stage.handle(ReconcileAsked("s", (1,)))
 
 
@@ -54,8 +55,26 @@ def test_a_finished_request_is_lost_with_an_executor_that_ended_after_its_instan
     stage.arrive(1)
     stage.done(1)
     stage.handle(InstanceDraining("e", 0))
-    stage.handle(ExecutorGone("e", "it left"))
+    stage.handle(ExecutorGone("e", "it left", ()))
     assert stage.handle(ReconcileAsked("s", (1,))) == [Tell("s", ReconcileReply(V1, 1, (), (1,)))]
+
+
+def test_an_answer_that_never_arrives_is_not_sent_for_ever() -> None:
+    stage = Stage(config())
+    stage.arrive(1)
+    stage.done(1)
+    for _ in range(20):
+        assert Tell("e", Resend(V1, "s", 1)) in stage.handle(ReconcileAsked("s", (1,)))
+        stage.wait(1 * S)
+    text = (
+        "the request was executed, but its answer was sent again for 20 s and did not arrive, or was not understood; "
+        "are all processes of one release?"
+    )
+    assert stage.handle(ReconcileAsked("s", (1,))) == [
+        refusal(1, Code.UNAVAILABLE, text, queue_ns=1, executed=True),
+        Tell("s", ReconcileReply(V1, 1, (), (1,))),
+        Tell("s", ReconcileReply(V1, 1, (), ())),
+    ]
 
 
 def test_an_executor_that_was_taken_for_dead_and_is_back_answers_again() -> None:

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from shoal.bus import Peer, PeerEvent
-from shoal.core.messages import READY, V2, Heartbeat, InstanceStatus
-from shoal.scheduler.events import ExecutorGone, InstanceGone, InstanceReady, LinkChanged
+from shoal.core.messages import READY, V2, EndedExecutor, Heartbeat, InstanceStatus
+from shoal.scheduler.events import ExecutorGone, InstanceReady, LinkChanged
 from shoal.scheduler.inventory import Inventory
 from shoal.scheduler.workers import worker_events
 
@@ -29,7 +29,7 @@ def test_an_agent_that_is_suspected_or_leaves_loses_the_executors_that_are_not_h
     inventory = Inventory()
     worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
     assert worker_events(inventory, PeerEvent("suspected", AGENT, None), {"e"}) == []
-    lost = [InstanceGone("e", 0, "worker a has left")]
+    lost = [ExecutorGone("e", "worker a has left", None)]
     assert worker_events(inventory, PeerEvent("left", AGENT, None), ()) == lost
 
 
@@ -52,11 +52,16 @@ def test_an_executor_that_says_farewell_is_gone() -> None:
     inventory = Inventory()
     worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
     leaving = beat("e", "executor")._replace(leaving=True)
-    cause = "executor e: it left"
-    assert worker_events(inventory, PeerEvent("left", peer(leaving), None), ()) == [
-        InstanceGone("e", 0, cause),
-        ExecutorGone("e", cause),
-    ]
+    gone = ExecutorGone("e", "executor e ended: it left", ())
+    assert worker_events(inventory, PeerEvent("left", peer(leaving), None), ()) == [gone]
+
+
+def test_an_agent_tells_which_executors_have_ended() -> None:
+    inventory = Inventory()
+    worker_events(inventory, PeerEvent("appeared", AGENT, None), ())
+    news = beat("a", "agent")._replace(ended=(EndedExecutor("e", "signal 9", ((1, 2),)),))
+    gone = ExecutorGone("e", "executor e ended: signal 9", ((1, 2),))
+    assert worker_events(inventory, PeerEvent("beat", peer(news), None), ()) == [gone]
 
 
 def test_a_host_that_was_cut_off_for_long_serves_again() -> None:
@@ -67,7 +72,7 @@ def test_a_host_that_was_cut_off_for_long_serves_again() -> None:
     worker_events(inventory, PeerEvent("suspected", AGENT, None), ())
     worker_events(inventory, PeerEvent("left", AGENT, None), ())
     assert worker_events(inventory, PeerEvent("left", executor, None), ()) == [
-        ExecutorGone("e", "executor e: its host was lost")
+        ExecutorGone("e", "executor e: its host was lost", None)
     ]
     assert worker_events(inventory, PeerEvent("appeared", AGENT, None), ()) == [READY_EVENT]
 

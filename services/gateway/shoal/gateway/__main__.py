@@ -1,18 +1,24 @@
-"""A gateway process: `python -m shoal.gateway --protocol http|grpc`."""
+"""A gateway process: `python -m shoal.gateway --protocol http|grpc`.
+
+What serves is imported late: a process that becomes the gRPC transport has to import it there.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from shoal.bus import Bus
 from shoal.core.errors import InvalidArgument
-from shoal.gateway.options import LISTEN_TO, make_gateway, make_parser
+from shoal.gateway.options import LISTEN_TO, make_parser
 from shoal.runtime.lifecycle import Lifecycle
 from shoal.runtime.parent_death import die_with_parent
 from shoal.runtime.service import EXIT_ENVIRONMENT, EnvironmentTrouble, configure_logs, run_service
 from shoal.runtime.settings import add_bus_options, bus_settings
+
+if TYPE_CHECKING:
+    from shoal.bus import Bus
 
 
 def main() -> int:
@@ -44,9 +50,9 @@ def _launch_grpc(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
 
 
 async def _serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -> None:
-    gateway = make_gateway(bus, arguments)
-    await gateway.open()
-    try:
+    from shoal.gateway.opening import open_gateway
+
+    async with open_gateway(bus, arguments) as gateway:
         if arguments.protocol == "grpc":
             from shoal.gateway.grpc import server as grpc_server
 
@@ -55,8 +61,6 @@ async def _serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) 
             from shoal.gateway.http import server as http_server
 
             await http_server.serve(arguments, gateway, lifecycle)
-    finally:
-        await gateway.close()
 
 
 if __name__ == "__main__":

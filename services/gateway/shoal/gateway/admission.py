@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shoal.core.errors import Unavailable
+from shoal.core.errors import InvalidArgument, Unavailable
 
 #: Requests in flight per gateway process.
 MAX_REQUESTS = 16_384
@@ -37,7 +37,8 @@ class Admission:
         self.nbytes = 0
 
     def enter(self, nbytes: int) -> None:
-        """Count one request of `nbytes` in, or raise Overloaded and count nothing."""
+        """Count one request of `nbytes` in, or raise Overloaded, or InvalidArgument for one that never has room, and
+        count nothing."""
         if self.requests >= self._max_requests:
             raise Overloaded(
                 f"gateway is overloaded: {self.requests} requests are in flight, the most it takes; try again later"
@@ -45,8 +46,13 @@ class Admission:
         self.grow(nbytes)
         self.requests += 1
 
-    def grow(self, nbytes: int) -> None:
-        """Count further bytes of a request that has entered, or raise Overloaded and count nothing."""
+    def grow(self, nbytes: int, held_nbytes: int = 0) -> None:
+        """Count further bytes of a request that has `held_nbytes`, or raise as `enter` does and count nothing."""
+        if held_nbytes + nbytes > self._max_bytes:
+            raise InvalidArgument(
+                f"this request needs {held_nbytes + nbytes} bytes, and a gateway takes on {self._max_bytes} at most; "
+                "send less at once"
+            )
         if self.nbytes + nbytes > self._max_bytes:
             raise Overloaded(
                 f"gateway is overloaded: this request needs {nbytes} bytes and {self.nbytes} are in flight, "

@@ -6,13 +6,14 @@ a `ShoalError` whose class carries the HTTP and the gRPC status; its text is for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from time import monotonic
 from typing import Any
 
 from shoal.bus import Bus
 from shoal.gateway import metadata
 from shoal.gateway.admission import Admission
+from shoal.gateway.data_plane import DataPlane
 from shoal.gateway.model_views import ModelViews
 from shoal.gateway.models import Models, ServedVersion
 from shoal.gateway.normalize import Checked, check
@@ -31,12 +32,14 @@ class Gateway:
     def __init__(
         self,
         bus: Bus,
+        plane: DataPlane,
         *,
         server_id: str = "triton",
         strict_readiness: bool = True,
         default_deadline_ms: int | None = None,
     ) -> None:
-        """`default_deadline_ms` is given to calls without a deadline of their own; None: they have none."""
+        """`plane` stays the caller's, to be closed after the gateway. `default_deadline_ms` is given to calls without a
+        deadline of their own; None: they have none."""
         self.models = Models()
         self.admission = Admission()
         #: Set when the process drains: the server is no longer ready, requests are still answered.
@@ -47,7 +50,7 @@ class Gateway:
         self._server_metadata = metadata.of_server(server_id)
         self._views = ModelViews(bus, self.models)
         self._statistics = Statistics(bus)
-        self._submitter = Submitter(bus, self._statistics, self._check_again)
+        self._submitter = Submitter(bus, plane, self._statistics, self._check_again)
 
     async def open(self) -> None:
         """Register handlers, start the bus and read the desired state. Call once."""
@@ -78,7 +81,7 @@ class Gateway:
         return found
 
     async def infer(self, call: InferCall) -> InferAnswer:
-        """Answer one call: admission, look-up, checks, execution. The call's views stay referenced until then.
+        """Answer one call: admission, look-up, checks, execution.
 
         Raises Overloaded (retry later), NotFound, InvalidArgument, Unavailable, Cancelled or the model's own error.
         """
@@ -86,21 +89,25 @@ class Gateway:
         self.admission.enter(nbytes)
         try:
             served = await self.look_up(call.model, call.version)
-            return await self.execute(check(call, served))
+            execution = self.execute(check(call, served))
+            del call  # and with it the client's message, which need not be kept while its copy is
+            return await execution
         finally:
             self.admission.leave(nbytes)
 
-    async def execute(self, checked: Checked) -> InferAnswer:
-        """Have a checked call executed. Does not count against admission: the caller has entered it.
+    def execute(self, checked: Checked) -> Awaitable[InferAnswer]:
+        """Have a checked call executed; what comes back is to be awaited at once. Does not count against admission: the
+        caller has entered it. Large inputs are copied before this returns: who drops the call then lets go of its body.
 
-        Raises Unavailable (no scheduler or broker, deadline passed, instance lost), Cancelled or the model's own error.
+        Raises Overloaded (no room in shared memory), InvalidArgument (there never is), Unavailable (no scheduler or
+        broker, deadline passed, instance lost), Cancelled or the model's own error.
         """
         if checked.fault is not None:
             raise checked.fault
         if checked.call.deadline_s is None and self._default_deadline_s is not None:
             call = checked.call._replace(deadline_s=monotonic() + self._default_deadline_s)
             checked = checked._replace(call=call)
-        return await self._submitter.submit(checked)
+        return self._submitter.submit(checked)
 
     def server_live(self) -> bool:
         """Whether the start is over, well or not; true from then on for as long as the process can answer."""
@@ -115,7 +122,7 @@ class Gateway:
 
     def model_ready(self, name: str, version: int | None) -> bool:
         """Whether a request for this version (None: the highest) would be served; False for an unknown model."""
-        return self._submitter.is_connected and self.models.find(name, version) is not None
+        return self._submitter.is_connected and self.models.is_ready(name, version)
 
     def metadata(self, name: str, version: int | None) -> dict[str, Any]:
         """Model metadata in the HTTP protocol's JSON form. Raises NotFound or Unavailable."""

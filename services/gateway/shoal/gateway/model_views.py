@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from time import monotonic
 
 from shoal.bus import Bus, PeerEvent, View
+from shoal.bus.heartbeat import BEAT_INTERVAL_S
 from shoal.core.desired import decode_model, decode_status
 from shoal.core.errors import ShoalError
 from shoal.gateway.models import Models
@@ -15,6 +17,8 @@ _AGENT = "agent"
 _STATUS = "status"
 #: At most this often does asking for unknown models reach the broker, however many clients ask.
 _READ_AGAIN_INTERVAL_S = 0.05
+#: Whoever has not been heard in this time has nothing ready.
+_HEAR_AGENTS_S = 3 * BEAT_INTERVAL_S
 
 _log = get_logger("gateway")
 
@@ -30,14 +34,21 @@ class ModelViews:
         self._upcoming: asyncio.Task[None] | None = None
         self._readings: set[asyncio.Task[None]] = set()
         self._begun_at = float("-inf")
+        self._heard = asyncio.Event()
 
     def watch_agents(self) -> None:
         self._bus.watch_peers(self._on_peer)
 
     async def open(self) -> None:
-        """Read the buckets. Raises Unavailable when the broker has no working JetStream."""
+        """Read the buckets, and hear the agents: a gateway that comes to models that are ready must not deny them, and
+        the next heartbeats tell. Raises Unavailable when the broker has no working JetStream."""
         self._views.append(await View.open(self._bus, "desired", self._on_desired))
         self._views.append(await View.open(self._bus, "repository", self._on_repository))
+        deadline = monotonic() + _HEAR_AGENTS_S
+        while self._models.repository_settled and not self._models.all_ready() and monotonic() < deadline:
+            self._heard.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), deadline - monotonic())
 
     async def close(self) -> None:
         for reading in self._readings:
@@ -84,3 +95,4 @@ class ModelViews:
         if peer.role == _AGENT:
             instances = () if event.kind == "left" else peer.heartbeat.instances
             self._models.put_instances(peer.incarnation, instances)
+            self._heard.set()

@@ -47,8 +47,10 @@ class Models:
         self._instances: dict[str, dict[str, list[InstanceStatus]]] = defaultdict(dict)
         self._instances_of_agent: dict[str, tuple[InstanceStatus, ...]] = {}
         self._states: dict[str, dict[int, VersionState]] = {}
-        #: Ready versions by number, and the highest one under None.
         self._ready: dict[str, dict[int | None, ServedVersion]] = {}
+        #: The versions to send requests to, by number, and the highest ready one under None: those that are ready, and
+        #: those that were and are being loaded again after a fault, for which requests wait at the scheduler.
+        self._in_service: dict[str, dict[int | None, ServedVersion]] = {}
 
     def put_model(self, entry: ModelEntry) -> None:
         """Take over what should be loaded of one model. Raises KeyError when a configuration lacks a field."""
@@ -62,7 +64,7 @@ class Models:
 
     def remove_model(self, name: str) -> None:
         """Forget a model that the repository no longer names."""
-        for table in (self._entries, self._served, self._states, self._ready):
+        for table in (self._entries, self._served, self._states, self._ready, self._in_service):
             table.pop(name, None)
 
     def put_status(self, status: RepositoryStatus) -> None:
@@ -88,17 +90,22 @@ class Models:
             self._judge(name)
 
     def find(self, name: str, version: int | None) -> ServedVersion | None:
-        """The ready version with this number (None: the highest), or None. Costs two look-ups."""
-        ready = self._ready.get(name)
-        return None if ready is None else ready.get(version)
+        """The version to send requests to (None: the highest ready one), or None. Costs two look-ups."""
+        in_service = self._in_service.get(name)
+        return None if in_service is None else in_service.get(version)
 
     def resolve(self, name: str, version: int | None) -> ServedVersion:
-        """As `find`, but raises in Triton's words: NotFound for an unknown model or version and for a model without a
-        ready version, Unavailable for a version that is not ready (worth another try)."""
+        """As `find`, but raises in Triton's words: NotFound for an unknown model or version and for a model of which no
+        version is ready or will be soon, Unavailable for what is not ready (worth another try)."""
         found = self.find(name, version)
         if found is None:
             raise self._why_not(name, version)
         return found
+
+    def is_ready(self, name: str, version: int | None) -> bool:
+        """Whether this version (None: any) is ready, and not only being loaded again."""
+        ready = self._ready.get(name, {})
+        return bool(ready) if version is None else version in ready
 
     def ready_versions(self, name: str) -> list[int]:
         """Numbers of the ready versions, ascending."""
@@ -171,23 +178,36 @@ class Models:
         ready: dict[int | None, ServedVersion] = {
             number: served[number] for number in sorted(served) if states[number].state == READY
         }
-        if ready:
-            ready[None] = next(reversed(ready.values()))
-            self._ready[name] = ready
-        else:
-            self._ready.pop(name, None)
+        again: dict[int | None, ServedVersion] = {
+            number: served[number]
+            for number, before in sorted(self._versions_in_service(name))
+            if before.generation == entry.generation and number in served and states[number].state == LOADING
+        }
+        in_service = {**again, **ready}
+        if in_service:
+            in_service[None] = next(reversed((ready or again).values()))
+        self._ready[name], self._in_service[name] = ready, in_service
         self._states[name] = states
         self._note_start()
+
+    def _versions_in_service(self, name: str) -> list[tuple[int, ServedVersion]]:
+        return [(number, found) for number, found in self._in_service.get(name, {}).items() if number is not None]
 
     def _why_not(self, name: str, version: int | None) -> ShoalError:
         states = self._states.get(name)
         if states is None:
             return NotFound(f"Request for unknown model: '{name}' is not found")
         if version is None:
-            return NotFound(f"Request for unknown model: '{name}' has no available versions")
+            return _none_available(name, [number for number, (state, _) in states.items() if state == LOADING])
         if version not in states:
             return NotFound(f"Request for unknown model: '{name}' version {version} is not found")
         return Unavailable(f"Request for unknown model: '{name}' version {version} is not at ready state")
+
+
+def _none_available(name: str, loading: list[int]) -> ShoalError:
+    text = f"Request for unknown model: '{name}' has no available versions"
+    # Triton says NOT_FOUND of a model that is being loaded, too; but here it may be the fault of a moment.
+    return Unavailable(f"{text}; version {max(loading)} is being loaded") if loading else NotFound(text)
 
 
 def _index_row(name: str, number: int, version: VersionState) -> dict[str, str]:

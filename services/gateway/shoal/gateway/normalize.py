@@ -7,6 +7,7 @@ one is named, so the checks walk backwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 from shoal.core.datatypes import BYTE_SIZE, element_count, shape_text
@@ -16,6 +17,7 @@ from shoal.core.tensors import Tensor
 from shoal.gateway.correlation import check_correlation_id
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.request import InferCall
+from shoal.gateway.scattered import Input, contiguous
 
 _BATCH_NOTE = (
     "NOTE: Setting a non-zero max_batch_size in the model config requires a batch dimension to be prepended to each "
@@ -23,6 +25,8 @@ _BATCH_NOTE = (
     "max_batch_size to zero. See the model configuration docs for more info on max_batch_size."
 )
 _LENGTH_NBYTES = 4
+#: Array libraries multiply the dimensions of an empty array too, and refuse what they cannot address.
+_ADDRESSABLE_NBYTES = 2**63 - 1
 
 
 class Checked(NamedTuple):
@@ -48,20 +52,22 @@ def request_prefix(request_id: str) -> str:
 def check(call: InferCall, served: ServedVersion) -> Checked:
     """Check names, counts, shapes, datatypes and sizes. Raises InvalidArgument for the first rule that is broken."""
     config = served.config
-    _check_distinct(call)
+    if len(call.inputs) > 1:
+        _check_distinct(call)
     for name in call.outputs:
         if config.output(name) is None:
             raise InvalidArgument(f"unexpected inference output '{name}' for model '{config.name}'")
-    required = sum(not tensor.optional for tensor in config.inputs)
-    if not required <= len(call.inputs) <= len(config.inputs):
-        raise _wrong_count(call, config, required)
+    if len(call.inputs) != len(config.inputs):
+        required = sum(not tensor.optional for tensor in config.inputs)
+        if not required <= len(call.inputs) <= len(config.inputs):
+            raise _wrong_count(call, config, required)
     batch_size = _batch_size(call, config) if config.max_batch_size > 0 else 0
     fault: InvalidArgument | None = None
     for tensor in reversed(call.inputs):
         expected = _configured(tensor, config)
         _check_datatype_and_shape(call, tensor, expected, config)
         if tensor.datatype == "BYTES":
-            fault = _check_elements(call, tensor, config) or fault
+            fault = _check_elements(call, contiguous(tensor), config) or fault
         else:
             _check_nbytes(call, tensor, config)
     check_correlation_id(call.correlation_id, config)
@@ -103,7 +109,7 @@ def _names(names: Sequence[str]) -> str:
     return "[" + ",".join(f"'{name}'" for name in names) + "]"
 
 
-def _configured(tensor: Tensor, config: ModelConfig) -> ModelInput:
+def _configured(tensor: Input, config: ModelConfig) -> ModelInput:
     expected = config.input(tensor.name)
     if expected is None:
         raise InvalidArgument(f"unexpected inference input '{tensor.name}' for model '{config.name}'")
@@ -128,7 +134,7 @@ def _batch_size(call: InferCall, config: ModelConfig) -> int:
     return batch_size
 
 
-def _check_datatype_and_shape(call: InferCall, tensor: Tensor, expected: ModelInput, config: ModelConfig) -> None:
+def _check_datatype_and_shape(call: InferCall, tensor: Input, expected: ModelInput, config: ModelConfig) -> None:
     name, datatype, shape, _ = tensor
     if datatype != expected.datatype:
         given = datatype if datatype in BYTE_SIZE else "<invalid>"
@@ -161,13 +167,19 @@ def _check_datatype_and_shape(call: InferCall, tensor: Tensor, expected: ModelIn
         )
 
 
-def _check_nbytes(call: InferCall, tensor: Tensor, config: ModelConfig) -> None:
+def _check_nbytes(call: InferCall, tensor: Input, config: ModelConfig) -> None:
     expected = element_count(tensor.shape) * BYTE_SIZE[tensor.datatype]
     if len(tensor.data) != expected:
         raise _refusal(
             call,
             f"input byte size mismatch for input '{tensor.name}' for model '{config.name}'. "
             f"Expected {expected}, got {len(tensor.data)}",
+        )
+    if not expected and prod(dim for dim in tensor.shape if dim) * BYTE_SIZE[tensor.datatype] > _ADDRESSABLE_NBYTES:
+        raise _refusal(
+            call,
+            f"input '{tensor.name}' for model '{config.name}' is empty, but its shape {shape_text(tensor.shape)} is "
+            "larger than any memory in its other dimensions",
         )
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from shoal.core.errors import ShoalError
 from shoal.gateway.normalize import Checked
+from shoal.memory import Packed
 
 
 class Owner(NamedTuple):
@@ -19,14 +20,28 @@ class Owner(NamedTuple):
 class OpenRequest:
     """One request until its answer. `sent_to` is empty while it is held, `is_stale` while it is checked again;
     `attempt` counts how often it was sent, `losses` how often it did not arrive; `stale_since` is the time of its first
-    refusal as stale."""
+    refusal as stale. `packed` are its inputs as they travel, however often; `is_closed`: nobody reads them, says
+    the scheduler that was told or asked of it last, since then."""
 
-    __slots__ = ("attempt", "checked", "counter", "is_stale", "losses", "opened_at", "sent_to", "stale_since")
+    __slots__ = (
+        "attempt",
+        "checked",
+        "counter",
+        "is_closed",
+        "is_stale",
+        "losses",
+        "opened_at",
+        "packed",
+        "sent_to",
+        "stale_since",
+    )
 
-    def __init__(self, counter: int, checked: Checked, opened_at: float) -> None:
+    def __init__(self, counter: int, checked: Checked, packed: Packed, opened_at: float) -> None:
         self.counter = counter
         self.checked = checked
+        self.packed = packed
         self.opened_at = opened_at
+        self.is_closed = False
         self.sent_to = ""
         self.is_stale = False
         self.stale_since: float | None = None
@@ -41,10 +56,11 @@ class Send(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Ask the owner which of these it does not have."""
+    """Ask the owner which of these it does not have; of `closing` only the inputs are kept here."""
 
     to: str
     counters: tuple[int, ...]
+    closing: tuple[int, ...]
 
 
 class Withdraw(NamedTuple):
@@ -67,4 +83,10 @@ class Fail(NamedTuple):
     error: ShoalError
 
 
-Action = Send | Ask | Withdraw | Recheck | Fail
+class Free(NamedTuple):
+    """Free the block of inputs with this generation: nobody reads it."""
+
+    generation: int
+
+
+Action = Send | Ask | Withdraw | Recheck | Fail | Free

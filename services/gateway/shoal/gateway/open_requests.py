@@ -3,16 +3,21 @@
 A pure state machine: every event carries the time and returns the actions to perform, in order; whoever performs them
 owns sockets and clocks (see `submit`). A request is *held* while nobody can take it (no owner, no link), and *sent*
 otherwise. Every doubt about a sent one (a new owner, a reconnect on either side, age) ends in a question to the owner.
+Inputs in shared memory are freed when nobody reads them any more, which may be long after their request (`InputHolds`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from math import inf
 
 from shoal.core.errors import ShoalError, Unavailable
+from shoal.gateway.admission import Overloaded
 from shoal.gateway.deadlines import Deadlines
+from shoal.gateway.input_holds import KEPT_LIMIT, InputHolds
 from shoal.gateway.normalize import Checked
-from shoal.gateway.open_request import Action, Ask, Fail, OpenRequest, Owner, Recheck, Send, Withdraw
+from shoal.gateway.open_request import Action, Ask, Fail, Free, OpenRequest, Owner, Recheck, Send, Withdraw
+from shoal.memory import Packed
 
 #: How long requests wait for an owner or a link before they are refused.
 HOLD_S = 10.0
@@ -33,6 +38,7 @@ class OpenRequests:
     def __init__(self, now: float) -> None:
         self.owner: Owner | None = None
         self._open: dict[int, OpenRequest] = {}
+        self._holds = InputHolds()
         self._last_counter = 0
         self._link_down_since: float | None = None
         #: Since when nobody could be asked or sent to; None while somebody can.
@@ -49,10 +55,17 @@ class OpenRequests:
         """Whether requests are held for want of a link or an owner."""
         return self._adrift_since is not None
 
-    def open(self, checked: Checked, now: float) -> OpenRequest:
-        """Take a request on: to be sent at once when its `sent_to` is set, held otherwise.
+    @property
+    def kept(self) -> int:
+        """How many requests are over whose inputs are kept."""
+        return len(self._holds)
 
-        Raises Unavailable when its deadline has passed or the broker has been away too long.
+    def open(self, checked: Checked, packed: Packed, now: float) -> OpenRequest:
+        """Take a request on: to be sent at once when its `sent_to` is set, held otherwise. Its block is freed by `Free`
+        from now on.
+
+        Raises Unavailable when its deadline has passed or the broker has been away too long, Overloaded when too many
+        blocks are kept; the block stays the caller's then.
         """
         deadline_s = checked.call.deadline_s
         if deadline_s is not None and deadline_s <= now:
@@ -62,33 +75,54 @@ class OpenRequests:
                 f"request for model '{checked.call.model}' was not accepted: the message broker cannot be reached; "
                 "try again later"
             )
+        if packed.block is not None and len(self._holds) >= KEPT_LIMIT:
+            raise Overloaded(
+                f"gateway is overloaded: the inputs of {len(self._holds)} requests are kept until the scheduler says "
+                "that nobody reads them; try again later"
+            )
         self._last_counter += 1
-        request = OpenRequest(self._last_counter, checked, now)
+        request = OpenRequest(self._last_counter, checked, packed, now)
         self._open[request.counter] = request
         if deadline_s is not None:
             self._deadlines.watch(deadline_s + DEADLINE_GRACE_S, request.counter, self._open)
         self._address(request)
         return request
 
-    def answered(self, counter: int) -> OpenRequest | None:
-        """Close a request for its answer; None for one that is not open (a second answer, or one given up)."""
-        return self._open.pop(counter, None)
+    def answered(self, sender: str, counter: int) -> tuple[OpenRequest | None, Sequence[Action]]:
+        """Close a request for its answer; None for one that is not open (a second answer, or one given up). A
+        scheduler that answers itself has no use for the inputs."""
+        request = self._open.get(counter)
+        if request is None:
+            return None, self._free_kept(sender, (counter,))
+        request.is_closed = request.is_closed or request.sent_to == sender
+        return request, self._end(request)
+
+    def closed(self, sender: str, counters: Sequence[int]) -> list[Action]:
+        """Nobody reads the inputs of these requests any more. Those of open ones stay until they end: with its answer
+        lost, a request may have to be sent again."""
+        for request in self._sent_to(sender, counters):
+            request.is_closed = True
+        return self._free_kept(sender, counters)
 
     def fail(self, counter: int, error: ShoalError) -> list[Action]:
-        """Close a request that cannot be sent with this error."""
-        request = self._open.pop(counter, None)
-        return [Fail(request, error)] if request is not None else []
+        """Close a request with this error because it could not be sent."""
+        request = self._open.get(counter)
+        if request is None:
+            return []
+        request.sent_to = ""
+        return self._fail(request, error)
 
     def withdraw(self, counter: int) -> list[Action]:
         """Close a request whose client has left."""
-        request = self._open.pop(counter, None)
-        return [Withdraw(request.sent_to, counter)] if request is not None and request.sent_to else []
+        request = self._open.get(counter)
+        if request is None:
+            return []
+        told: list[Action] = [Withdraw(request.sent_to, counter)] if request.sent_to else []
+        return told + self._end(request)
 
     def close_all(self, error: ShoalError) -> list[Action]:
         """Close everything with this error."""
-        failed: list[Action] = [Fail(request, error) for request in self._open.values()]
-        self._open.clear()
-        return failed
+        return [action for request in list(self._open.values()) for action in self._fail(request, error)]
 
     def owner_is(self, owner: Owner | None, now: float) -> list[Action]:
         """The owner as the heartbeats show it now; to be told at every one, changed or not."""
@@ -106,28 +140,28 @@ class OpenRequests:
             self._link_down_since = now
         return self._settle(now)
 
-    def not_owned(self, sender: str, counters: Iterable[int], now: float) -> list[Action]:
+    def not_owned(self, sender: str, counters: Sequence[int], now: float) -> list[Action]:
         """A scheduler does not own the models (any more): its requests are held until the owner is known."""
+        actions = self._free_kept(sender, counters)
         for request in self._sent_to(sender, counters):
             request.sent_to = ""
         if self.owner is not None and self.owner.incarnation == sender:
             self.owner = None
-        return self._settle(now)
+        return actions + self._settle(now)
 
-    def stale(self, sender: str, counters: Iterable[int], now: float) -> list[Action]:
+    def stale(self, sender: str, counters: Sequence[int], now: float) -> list[Action]:
         """These requests were checked against a generation that is not live: they are held until `rechecked`, or given
         up when that has not helped for long."""
-        actions: list[Action] = []
+        actions = self._free_kept(sender, counters)
         for request in self._sent_to(sender, counters):
+            request.sent_to = ""
             if request.stale_since is None:
                 request.stale_since = now
             if now - request.stale_since >= HOLD_S:
-                del self._open[request.counter]
                 model = request.checked.call.model
                 text = f"model '{model}' was being replaced for more than {HOLD_S:.0f} s; try again later"
-                actions.append(Fail(request, Unavailable(text)))
+                actions += self._fail(request, Unavailable(text))
                 continue
-            request.sent_to = ""
             request.is_stale = True
             actions.append(Recheck(request))
         return actions
@@ -137,28 +171,26 @@ class OpenRequests:
         if request.counter not in self._open:
             return []
         if isinstance(checked, ShoalError):
-            del self._open[request.counter]
-            return [Fail(request, checked)]
+            return self._fail(request, checked)
         request.checked = checked
         request.is_stale = False
         return [Send(request)] if self._address(request) else []
 
     def reconciled(
-        self, sender: str, epoch: int, unknown: Iterable[int], lost: Iterable[int], now: float
+        self, sender: str, epoch: int, unknown: Sequence[int], lost: Iterable[int], now: float
     ) -> list[Action]:
         """The answer to `Ask`. Dropped when it comes from anyone but the owner of the latest epoch."""
         if self.owner is None or sender != self.owner.incarnation or epoch < self.owner.epoch:
             return []
-        actions: list[Action] = []
+        actions = self._free_kept(sender, unknown)
         for request in self._sent_to(sender, unknown):
             actions += self._send_again(request)
         for request in self._sent_to(sender, lost):
-            del self._open[request.counter]
             text = (
                 f"request for model '{request.checked.call.model}' was executed, but its answer was lost with the "
                 "process that held it; it may be sent again"
             )
-            actions.append(Fail(request, Unavailable(text)))
+            actions += self._fail(request, Unavailable(text))
         return actions
 
     def tick(self, now: float) -> list[Action]:
@@ -173,7 +205,7 @@ class OpenRequests:
                     break
                 if request.sent_to:
                     old.append(request)
-            actions += self._ask(self.owner, old, now)
+            actions += self._ask(self.owner, old, now - ASK_AGE_S, now)
         return actions
 
     def _settle(self, now: float) -> list[Action]:
@@ -186,20 +218,23 @@ class OpenRequests:
         self._adrift_since = None
         held = [request for request in self._open.values() if not request.sent_to and not request.is_stale]
         sent = [request for request in self._open.values() if request.sent_to]
-        actions = [] if owner == self._asked else self._ask(owner, sent, now)
+        actions = [] if owner == self._asked else self._ask(owner, sent, inf, now)
         self._asked = owner
         for request in held:
             self._address(request)
             actions.append(Send(request))
         return actions
 
-    def _ask(self, owner: Owner, requests: list[OpenRequest], now: float) -> list[Action]:
-        if not requests:
+    def _ask(self, owner: Owner, requests: list[OpenRequest], kept_since: float, now: float) -> list[Action]:
+        """Ask after these requests, and after the kept inputs of those that were opened by `kept_since`."""
+        closing = self._holds.ask(owner.incarnation, kept_since)
+        if not requests and not closing:
             return []
         self._asked_at = now
         for request in requests:
             request.sent_to = owner.incarnation
-        return [Ask(owner.incarnation, tuple(request.counter for request in requests))]
+            request.is_closed = False
+        return [Ask(owner.incarnation, tuple(request.counter for request in requests), closing)]
 
     def _address(self, request: OpenRequest) -> bool:
         """Direct a request to the owner, one attempt more; False (and held) while there is nobody."""
@@ -207,11 +242,13 @@ class OpenRequests:
             request.sent_to = ""
             return False
         request.sent_to = self.owner.incarnation
+        request.is_closed = False
         request.attempt += 1
         return True
 
     def _send_again(self, request: OpenRequest) -> list[Action]:
         """Send a request that did not arrive, unless that does not help."""
+        request.sent_to = ""
         request.losses += 1
         if request.losses <= LOSS_LIMIT:
             return [Send(request)] if self._address(request) else []
@@ -219,7 +256,25 @@ class OpenRequests:
             f"request for model '{request.checked.call.model}' was sent {request.losses} times and did not arrive at "
             "the scheduler; are all processes of one release?"
         )
-        return self.fail(request.counter, Unavailable(text))
+        return self._fail(request, Unavailable(text))
+
+    def _fail(self, request: OpenRequest, error: ShoalError) -> list[Action]:
+        return [Fail(request, error), *self._end(request)]
+
+    def _end(self, request: OpenRequest) -> list[Action]:
+        """The request is not open any more: its inputs are freed, or kept while a scheduler may have somebody read
+        them."""
+        del self._open[request.counter]
+        block = request.packed.block
+        if block is None:
+            return []
+        if request.is_closed or not request.sent_to:
+            return [Free(block.generation)]
+        self._holds.keep(request.counter, block.generation, request.sent_to, request.opened_at)
+        return []
+
+    def _free_kept(self, sender: str, counters: Iterable[int]) -> list[Action]:
+        return [Free(generation) for generation in self._holds.closed(sender, counters)]
 
     def _sent_to(self, sender: str, counters: Iterable[int]) -> list[OpenRequest]:
         found = map(self._open.get, counters)
@@ -231,13 +286,14 @@ class OpenRequests:
             request = self._open.get(counter)
             if request is None:
                 continue
-            actions += self.withdraw(counter)
+            if request.sent_to:
+                actions.append(Withdraw(request.sent_to, counter))
             deadline_s = request.checked.call.deadline_s or now
             text = (
                 f"deadline of {(deadline_s - request.opened_at) * 1e3:.0f} ms passed after "
                 f"{(now - request.opened_at) * 1e3:.0f} ms without an answer for model '{request.checked.call.model}'"
             )
-            actions.append(Fail(request, Unavailable(text)))
+            actions += self._fail(request, Unavailable(text))
         return actions
 
     def _give_up_adrift(self, now: float, since: float) -> list[Action]:
@@ -245,11 +301,10 @@ class OpenRequests:
         for request in list(self._open.values()):
             if now - max(since, request.opened_at) < HOLD_S:
                 continue
-            del self._open[request.counter]
             missing = "the message broker cannot be reached" if self._link_down_since is not None else "no scheduler"
             text = (
                 f"request for model '{request.checked.call.model}' waited {HOLD_S:.0f} s in vain: {missing}; "
                 "try again later"
             )
-            actions.append(Fail(request, Unavailable(text)))
+            actions += self._fail(request, Unavailable(text))
         return actions

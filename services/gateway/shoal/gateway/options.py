@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from shoal.bus import Bus
-from shoal.gateway.gateway import Gateway
 from shoal.gateway.grpc.options import add_grpc_options
 from shoal.runtime.arguments import boolean, positive
 
@@ -95,14 +93,4 @@ def http_options(arguments: argparse.Namespace) -> HttpOptions:
         reuse_port=arguments.reuse_http_port,
         max_input_nbytes=arguments.http_max_input_size,
         exit_timeout_s=arguments.exit_timeout_secs,
-    )
-
-
-def make_gateway(bus: Bus, arguments: argparse.Namespace) -> Gateway:
-    """The gateway of a process with these options, not opened yet."""
-    return Gateway(
-        bus,
-        server_id=arguments.id,
-        strict_readiness=arguments.strict_readiness,
-        default_deadline_ms=arguments.default_deadline,
     )

@@ -6,14 +6,16 @@ from typing import NamedTuple
 
 from shoal.core.messages import Parameter
 from shoal.core.tensors import Tensor
+from shoal.gateway.scattered import Input
 
 
 class InferCall(NamedTuple):
     """What a client asked for, as parsed by a protocol; not yet checked against the model.
 
     `version` None means the highest ready one. `deadline_s` is a reading of `time.monotonic()` or None. Each input's
-    `data` is in wire form (BYTES elements length-prefixed) and may be a view of the client's body: it stays referenced
-    until the request is closed. `outputs` empty means every output of the model.
+    `data` is in wire form (BYTES elements length-prefixed) and may be views of the client's body, which stays
+    referenced until the request is closed, or copied into shared memory. `outputs` empty means every output of the
+    model.
     """
 
     model: str
@@ -24,14 +26,15 @@ class InferCall(NamedTuple):
     priority: int
     timeout_us: int
     deadline_s: float | None
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     parameters: dict[str, Parameter]
     traceparent: str
 
 
 class InferAnswer(NamedTuple):
-    """A successful answer. Outputs are in the model's order (or the order asked for), `data` in wire form."""
+    """A successful answer. Outputs are in the model's order (or the order asked for), `data` in wire form: views of the
+    answer's message, or bytes, in any case for the receiver to keep."""
 
     model: str
     version: int

@@ -16,6 +16,7 @@ from shoal.core.messages import (
     V1,
     V2,
     Cancel,
+    Closed,
     InferRequest,
     InferResponse,
     NotOwner,
@@ -23,19 +24,24 @@ from shoal.core.messages import (
     ReconcileReply,
     Stale,
 )
-from shoal.core.tensors import pack_inline, resolve
+from shoal.core.tensors import resolve
 from shoal.gateway.answer_counts import OTHER
+from shoal.gateway.data_plane import DataPlane
 from shoal.gateway.normalize import Checked
-from shoal.gateway.open_request import Action, Ask, Fail, OpenRequest, Owner, Recheck, Send, Withdraw
+from shoal.gateway.open_request import Action, Ask, Fail, Free, OpenRequest, Owner, Recheck, Send, Withdraw
 from shoal.gateway.open_requests import OpenRequests
+from shoal.gateway.releases import Releases
 from shoal.gateway.request import InferAnswer, InferCall
 from shoal.gateway.statistics import Statistics
+from shoal.memory import Gone
 from shoal.telemetry.logs import get_logger
 
 _SCHEDULER = "scheduler"
+_EXECUTOR = "executor"
 #: The ownership key of all models.
 _MODELS = "models"
 _TICK_INTERVAL_S = 0.1
+_TEND_INTERVAL_S = 1.0
 #: Between a refusal as stale and the next check, so that the view can catch up with the scheduler's.
 _RECHECK_DELAY_S = 0.05
 
@@ -47,23 +53,28 @@ CheckAgain = Callable[[InferCall], Awaitable[Checked]]
 class Submitter:
     """Made before the bus starts; `open` registers its handlers, `close` answers what is left with UNAVAILABLE."""
 
-    def __init__(self, bus: Bus, statistics: Statistics, check_again: CheckAgain) -> None:
+    def __init__(self, bus: Bus, plane: DataPlane, statistics: Statistics, check_again: CheckAgain) -> None:
         self._bus = bus
+        self._plane = plane
+        self._releases = Releases(bus)
         self._statistics = statistics
         self._check_again = check_again
         self._requests = OpenRequests(monotonic())
         self._answers: dict[int, asyncio.Future[InferAnswer]] = {}
         self._rechecks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
+        self._tended_at = monotonic()
 
     def open(self) -> None:
         bus = self._bus
         bus.on(InferResponse, self._on_response)
         bus.on(NotOwner, self._on_not_owner)
+        bus.on(Closed, self._on_closed)
         bus.on(Stale, self._on_stale)
         bus.on(ReconcileReply, self._on_reconcile_reply)
         bus.on_link(lambda connected: self._perform(self._requests.link_is(connected, monotonic())))
         bus.watch_peers(self._on_peer)
+        self._releases.open()
         self._tick()
 
     def close(self) -> None:
@@ -78,23 +89,33 @@ class Submitter:
         """Whether a request would find its way now: broker linked, and a scheduler that owns the models."""
         return self._bus.is_connected and any(_MODELS in peer.heartbeat.owned for peer in self._schedulers())
 
-    async def submit(self, checked: Checked) -> InferAnswer:
-        """The answer to one request. Cancelling the caller withdraws the request.
+    def submit(self, checked: Checked) -> Awaitable[InferAnswer]:
+        """Send a request; what comes back is to be awaited at once. Cancelling that withdraws the request.
 
-        Outputs are views of the answer's message. Raises Unavailable, Cancelled or the model's own error.
+        Outputs are views of the answer's message, or bytes. Raises Overloaded or InvalidArgument when there is no room
+        for the inputs, Unavailable, Cancelled or the model's own error.
         """
-        request = self._requests.open(checked, monotonic())
+        checked, packed = self._plane.pack(checked)
+        try:
+            request = self._requests.open(checked, packed, monotonic())
+        except ShoalError:
+            if packed.block is not None:
+                self._plane.free(packed.block.generation)
+            raise
         answer: asyncio.Future[InferAnswer] = asyncio.get_running_loop().create_future()
         self._answers[request.counter] = answer
+        if request.sent_to:
+            self._send_or_fail(request)
+        return self._wait(request.counter, answer)
+
+    async def _wait(self, counter: int, answer: asyncio.Future[InferAnswer]) -> InferAnswer:
         try:
-            if request.sent_to:
-                self._perform((Send(request),))
             return await answer
         except asyncio.CancelledError:
-            self._perform(self._requests.withdraw(request.counter))
+            self._perform(self._requests.withdraw(counter))
             raise
         finally:
-            del self._answers[request.counter]
+            del self._answers[counter]
 
     def _send_or_fail(self, request: OpenRequest) -> None:
         try:
@@ -108,7 +129,7 @@ class Submitter:
     def _send(self, request: OpenRequest) -> None:
         checked = request.checked
         call, served = checked.call, checked.served
-        headers, buffers = pack_inline(call.inputs)
+        headers, buffers, _ = request.packed
         deadline_us = None if call.deadline_s is None else max(0, int((call.deadline_s - monotonic()) * 1e6))
         message = InferRequest(
             schema=V2,
@@ -129,30 +150,46 @@ class Submitter:
             parameters=call.parameters,
             traceparent=call.traceparent,
             attempt=request.attempt,
-            host="",
+            host=self._plane.host,
         )
         self._bus.send(request.sent_to, message, buffers)
 
     def _on_response(self, sender: str, response: InferResponse, part: Part) -> None:
-        request = self._requests.answered(response.counter)
-        if request is None:
-            return
+        request, actions = self._requests.answered(sender, response.counter)
+        if request is not None:
+            self._answer(request, response, part)
+        if self._plane.host:
+            self._releases.add(sender, response.outputs)
+        if actions:
+            self._perform(actions)
+
+    def _answer(self, request: OpenRequest, response: InferResponse, part: Part) -> None:
+        """Hand out the answer to an open request."""
         served = request.checked.served
-        elapsed_ns = int((monotonic() - request.opened_at) * 1e9)
-        self._statistics.count_answer(served, response, elapsed_ns)
-        answer = self._answers.get(response.counter)
+        try:
+            outputs = tuple([resolve(header, part.payload, self._plane.copy) for header in response.outputs])
+        except Gone as gone:
+            text = (
+                f"request for model '{served.model}' was executed, but the memory of its answer is gone with the "
+                f"process that held it; it may be sent again: {gone.message}"
+            )
+            self._fail(request, Unavailable(text))
+            return
+        self._statistics.count_answer(served, response, int((monotonic() - request.opened_at) * 1e9))
+        answer = self._answers.get(request.counter)
         if answer is None or answer.done():
             return
         if response.error is not None:
             answer.set_exception(from_wire(response.error))
             return
-        payload = part.payload
-        outputs = tuple([resolve(header, payload) for header in response.outputs])
         request_id = request.checked.call.request_id
         answer.set_result(InferAnswer(served.model, served.version, request_id, outputs, response.parameters))
 
     def _on_not_owner(self, sender: str, message: NotOwner, part: Part) -> None:
         self._perform(self._requests.not_owned(sender, message.counters, monotonic()))
+
+    def _on_closed(self, sender: str, message: Closed, part: Part) -> None:
+        self._perform(self._requests.closed(sender, message.counters))
 
     def _on_stale(self, sender: str, message: Stale, part: Part) -> None:
         self._perform(self._requests.stale(sender, message.counters, monotonic()))
@@ -162,8 +199,11 @@ class Submitter:
         self._perform(self._requests.reconciled(sender, epoch, unknown, lost, monotonic()))
 
     def _on_peer(self, event: PeerEvent) -> None:
-        if event.peer.role == _SCHEDULER:
+        incarnation, role, heartbeat, _ = event.peer
+        if role == _SCHEDULER:
             self._perform(self._requests.owner_is(self._choose_owner(), monotonic()))
+        elif role == _EXECUTOR:
+            self._plane.executor_is_on(incarnation, None if event.kind == "left" else heartbeat.host)
 
     def _choose_owner(self) -> Owner | None:
         """The highest epoch wins; while its holder is suspected nobody is the owner."""
@@ -179,15 +219,19 @@ class Submitter:
     def _tick(self) -> None:
         # Set first: whatever one tick meets, there is another.
         self._ticking = asyncio.get_running_loop().call_later(_TICK_INTERVAL_S, self._tick)
-        self._perform(self._requests.tick(monotonic()))
+        now = monotonic()
+        self._perform(self._requests.tick(now))
+        if now - self._tended_at >= _TEND_INTERVAL_S:
+            self._tended_at = now
+            self._plane.tend()
 
     def _perform(self, actions: Iterable[Action]) -> None:
         for action in actions:
             match action:
                 case Send(request):
                     self._send_or_fail(request)
-                case Ask(to, counters):
-                    self._bus.send(to, Reconcile(V2, counters, ()))
+                case Ask(to, counters, closing):
+                    self._bus.send(to, Reconcile(V2, counters, closing))
                 case Withdraw(to, counter):
                     self._bus.send(to, Cancel(V1, self._bus.incarnation, (counter,)))
                 case Recheck(request):
@@ -196,6 +240,8 @@ class Submitter:
                     task.add_done_callback(self._rechecks.discard)
                 case Fail(request, error):
                     self._fail(request, error)
+                case Free(generation):
+                    self._plane.free(generation)
 
     def _fail(self, request: OpenRequest, error: ShoalError) -> None:
         elapsed_ns = int((monotonic() - request.opened_at) * 1e9)

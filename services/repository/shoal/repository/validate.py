@@ -15,6 +15,7 @@ from shoal.repository import (
     validate_ensemble,
     validate_instances,
     validate_model,
+    validate_parameters,
     validate_sequence,
     validate_tensors,
     validate_warmup,
@@ -36,6 +37,8 @@ _STRUCTURE = (
     validate_ensemble.steps,
     validate_model.response_cache,
     validate_model.model_metrics,
+    validate_parameters.values,
+    validate_parameters.recycled_sequences,
 )
 _SIGNATURE = (
     validate_tensors.inputs,

@@ -12,16 +12,20 @@ from shoal.scheduler.queued_request import QueuedRequest, RequestPart
 #: `full`: nothing more fits (`max_batch_size`, or the largest preferred size); `preferred size`: it reached one;
 #: `delay expired`: its oldest request waited for `max_queue_delay_microseconds`; `instance idle`: an instance was
 #: free and nothing says to wait; `shape change`: the next request cannot go with these; `deadline`: waiting out the
-#: delay would have cost a member its client's deadline.
-BatchReason = Literal["full", "preferred size", "delay expired", "instance idle", "shape change", "deadline"]
+#: delay would have cost a member its client's deadline; `retry alone`: it may be what ended its executor (see `alone`).
+BatchReason = Literal[
+    "full", "preferred size", "delay expired", "instance idle", "shape change", "deadline", "retry alone"
+]
 
 
 class DispatchItem(NamedTuple):
-    """One request of a batch, and the microseconds that it has been with the scheduler."""
+    """One request of a batch, the microseconds that it has been with the scheduler, and how many executions of it have
+    ended with their executor."""
 
     key: RequestKey
     part: RequestPart
     queue_us: int
+    deaths: int
 
 
 class Dispatch(NamedTuple):
@@ -60,7 +64,14 @@ class SetTimer(NamedTuple):
     at_ns: int
 
 
-Action = Dispatch | Refuse | Tell | SetTimer
+class Fault(NamedTuple):
+    """An event of this kind was not dealt with, at least not wholly, because of an error of ours: to be logged."""
+
+    event: str
+    error: Exception
+
+
+Action = Dispatch | Refuse | Tell | SetTimer | Fault
 
 
 def refuse_new(key: RequestKey, error: ShoalError) -> Refuse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from shoal.core.messages import RequestKey
@@ -31,6 +32,9 @@ class AwaitedRequests:
 
     def waiting(self) -> tuple[RequestKey, ...]:
         return tuple(self._waiting)
+
+    def arrivals_ns(self) -> Iterator[int]:
+        return (found.arrived_ns for found in self._waiting.values())
 
     def add(self, key: RequestKey, arrival: Arrival, arrived_ns: int) -> bool:
         """False when too many wait already."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shoal.scheduler import instances, intake, models, outcomes
-from shoal.scheduler.actions import Action
-from shoal.scheduler.adoption import ADOPTION_NS, Adoption, adopt
+from shoal.scheduler import alone, instances, intake, models, outcomes
+from shoal.scheduler.actions import Action, Fault
+from shoal.scheduler.adoption import ADOPTION_NS, UNREPORTED_NS, Adoption, adopt
 from shoal.scheduler.awaited import Awaited
+from shoal.scheduler.batches import VersionKey
 from shoal.scheduler.events import (
     AdoptionBegan,
     BatchesLost,
@@ -22,7 +23,6 @@ from shoal.scheduler.events import (
     ExecutorGone,
     ExecutorReported,
     InstanceDraining,
-    InstanceGone,
     InstanceReady,
     LinkChanged,
     ModelConfigured,
@@ -38,7 +38,7 @@ from shoal.scheduler.reconcile import answer
 from shoal.scheduler.sending import advance
 from shoal.scheduler.served import ServedVersion
 from shoal.scheduler.snapshot import CoreSnapshot, take_snapshot
-from shoal.scheduler.state import State
+from shoal.scheduler.state import Chore, State
 
 
 class SchedulerCore:
@@ -46,6 +46,7 @@ class SchedulerCore:
 
     def __init__(self, epoch: int) -> None:
         self._state = State(epoch)
+        self._suspicious, self._reserved = self._state.suspicious, self._state.reservations.by_executor
         self._adoption: Adoption | None = Adoption()
         self._handlers: dict[type[Event], Callable[[Any, int], list[Action]]] = {
             RequestsArrived: self._requests_arrived,
@@ -56,7 +57,6 @@ class SchedulerCore:
             LinkChanged: self._link_changed,
             InstanceReady: self._instance_ready,
             InstanceDraining: self._instance_draining,
-            InstanceGone: self._instance_gone,
             ExecutorGone: self._executor_gone,
             OutlookChanged: self._outlook_changed,
             ModelConfigured: self._model_configured,
@@ -84,8 +84,15 @@ class SchedulerCore:
         return len(self._state.queued) + len(self._state.awaited) + len(self._state.open) + collected
 
     def handle(self, event: Event, now: int) -> list[Action]:
-        """What to do about an event, in order."""
-        actions = self._handlers[type(event)](event, now)
+        """What to do about an event, in order. Never raises: an event that cannot be dealt with is a `Fault`, and no
+        other one depends on it, the end of the adoption included. What was lost with it is found by asking, as
+        everything that is lost."""
+        try:
+            actions = self._handlers[type(event)](event, now)
+            if self._suspicious or self._reserved:
+                actions += self._settle_suspects(now)
+        except Exception as error:  # ours, and told; without the timer below everything would stand still for it
+            actions = [Fault(type(event).__name__, error)]
         timer = self._state.timers.change()
         if timer is not None:
             actions.append(timer)
@@ -94,6 +101,10 @@ class SchedulerCore:
     def snapshot(self, now: int) -> CoreSnapshot:
         """What waits and what runs, for people."""
         return take_snapshot(self._state, self.is_adopting, now)
+
+    def has_older(self, at_ns: int) -> bool:
+        """Whether anything is in our hands that came before this time; costs time in proportion to what is there."""
+        return self.is_adopting or self._state.has_older(at_ns)
 
     def _requests_arrived(self, event: RequestsArrived, now: int) -> list[Action]:
         if self._adoption is not None:
@@ -110,10 +121,13 @@ class SchedulerCore:
     def _submitter_left(self, event: SubmitterLeft, now: int) -> list[Action]:
         if self._adoption is not None:
             self._adoption.forget(event.submitter)
+        self._state.open.forget_submitter(event.submitter)
         return intake.cancel_all_of(self._state, event.submitter, now)
 
     def _batch_finished(self, event: BatchFinished, now: int) -> list[Action]:
-        return self._go_on(outcomes.finished(self._state, event), now)
+        closed, served = outcomes.finished(self._state, event)
+        actions = self._go_on(served, now)
+        return closed + actions if closed else actions
 
     def _batches_lost(self, event: BatchesLost, now: int) -> list[Action]:
         actions, versions = outcomes.lost(self._state, event, now)
@@ -128,20 +142,13 @@ class SchedulerCore:
     def _instance_draining(self, event: InstanceDraining, now: int) -> list[Action]:
         return self._go_on(instances.draining(self._state, event, now), now)
 
-    def _instance_gone(self, event: InstanceGone, now: int) -> list[Action]:
-        actions, versions = instances.gone(self._state, event, now)
-        return actions + self._go_on_without(event.executor, versions, now)
-
     def _executor_gone(self, event: ExecutorGone, now: int) -> list[Action]:
         actions, versions = instances.executor_gone(self._state, event, now)
-        return actions + self._go_on_without(event.executor, versions, now)
-
-    def _go_on_without(self, executor: str, versions: Iterable[ServedVersion], now: int) -> list[Action]:
-        actions = self._go_on_all(versions, now)
-        if self._adoption is not None and self._state.finished.is_dead(executor):
-            self._adoption.reported(executor)
-            actions += self._finish_adoption(now)
-        return actions
+        actions += self._go_on_all(versions, now)
+        if self._adoption is None:
+            return actions
+        self._adoption.reported(event.executor)
+        return actions + self._finish_adoption(now)
 
     def _outlook_changed(self, event: OutlookChanged, now: int) -> list[Action]:
         return self._go_on(instances.outlook(self._state, event, now), now)
@@ -157,7 +164,7 @@ class SchedulerCore:
         if self._adoption is not None:
             self._adoption.ask(event)
             return []
-        return answer(self._state, event)
+        return answer(self._state, event, now)
 
     def _ownership_renewed(self, event: OwnershipRenewed, now: int) -> list[Action]:
         self._state.epoch = event.epoch
@@ -167,12 +174,16 @@ class SchedulerCore:
     def _adoption_began(self, event: AdoptionBegan, now: int) -> list[Action]:
         if self._adoption is None:
             return []
-        self._adoption.begin(executor for executor, _ in self._state.pool_of)
         self._state.timers.ask("adoption", now + ADOPTION_NS)
+        self._adoption.begin(executor for executor, _ in self._state.pool_of)
         return self._finish_adoption(now)
 
     def _executor_reported(self, event: ExecutorReported, now: int) -> list[Action]:
         actions = adopt(self._state, event, now)
+        if self._state.finished.is_dead(event.executor):
+            # The news of its end was faster than its report, so that nobody would tell us again.
+            gone = ExecutorGone(event.executor, f"executor {event.executor} ended", None)
+            return actions + self._executor_gone(gone, now)
         if self._adoption is None:
             return actions + self._go_on_all(list(self._state.served.values()), now)
         self._adoption.reported(event.executor)
@@ -184,27 +195,43 @@ class SchedulerCore:
         if adoption is None or not (is_time_over or adoption.is_complete):
             return []
         self._adoption = None
+        self._state.unreported = adoption.unreported
+        self._state.unreported_until_ns = now + UNREPORTED_NS
         requests, cancelled, questions = adoption.close()
         actions = intake.receive(self._state, requests, now)
         actions += intake.cancel(self._state, cancelled, now)
         for question in questions:
-            actions += answer(self._state, question)
+            actions += answer(self._state, question, now)
         return actions
 
     def _timer_fired(self, event: TimerFired, now: int) -> list[Action]:
         actions: list[Action] = []
         for target in self._state.timers.due(now):
-            if target == "adoption":
-                actions += self._finish_adoption(now, is_time_over=True)
-            elif target == "awaited":
-                actions += intake.refuse_unknown(self._state, now)
-            elif target == "open batches":
-                actions += outcomes.ask_after_old(self._state, now)
-            elif target == "resting":
-                actions += self._go_on_all(outcomes.rested(self._state, now), now)
-            else:
-                actions += self._go_on(self._state.served.get(target), now)
+            try:
+                actions += self._look_at(target, now)
+            except (
+                Exception
+            ) as error:  # as in `handle`: the others, whose time has come as well, are not asked for again
+                actions.append(Fault(f"timer of {target}", error))
         return actions
+
+    def _look_at(self, target: VersionKey | Chore, now: int) -> list[Action]:
+        state = self._state
+        if target == "adoption":
+            return self._finish_adoption(now, is_time_over=True)
+        if target == "awaited":
+            return intake.refuse_unknown(state, now)
+        if target == "open batches":
+            return outcomes.ask_after_old(state, now)
+        if target == "resting":
+            return self._go_on_all(outcomes.rested(state, now), now)
+        if target == "suspects":
+            return []  # they are settled after every event
+        return self._go_on(state.served.get(target), now)
+
+    def _settle_suspects(self, now: int) -> list[Action]:
+        actions, versions = alone.settle(self._state, now)
+        return actions + self._go_on_all(versions, now)
 
     def _go_on(self, served: ServedVersion | None, now: int) -> list[Action]:
         return [] if served is None else advance(self._state, served, now)

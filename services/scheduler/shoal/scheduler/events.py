@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from shoal.core.messages import InferRequest, RequestKey, RunningBatch
 from shoal.core.model_config import ModelConfig
+from shoal.scheduler.batches import BatchRef
 from shoal.scheduler.queued_request import RequestPart
 
 
@@ -70,25 +71,19 @@ class InstanceReady(NamedTuple):
 
 
 class InstanceDraining(NamedTuple):
-    """An instance takes no more batches; what it holds is still being executed."""
+    """An instance takes no more batches; its process lives, and goes on with what it holds."""
 
     executor: str
     slot: int
-
-
-class InstanceGone(NamedTuple):
-    """An instance has ended with whatever it was executing; `cause` is for people."""
-
-    executor: str
-    slot: int
-    cause: str
 
 
 class ExecutorGone(NamedTuple):
-    """A process has ended, with whatever it held, also on instances that nobody told us of; `cause` is for people."""
+    """A process has ended, with whatever it held, also on instances that nobody told us of; `cause` is for people.
+    `executing`: the batches that it was executing, None when nobody knows, hence perhaps all."""
 
     executor: str
     cause: str
+    executing: Collection[BatchRef] | None
 
 
 class OutlookChanged(NamedTuple):
@@ -115,10 +110,11 @@ class ModelRemoved(NamedTuple):
 
 
 class ReconcileAsked(NamedTuple):
-    """A submitter asks which of its open requests we do not have."""
+    """A submitter asks which of its open requests we do not have, and which of those that are over (`closing`)."""
 
     submitter: str
     counters: tuple[int, ...]
+    closing: tuple[int, ...] = ()
 
 
 class OwnershipRenewed(NamedTuple):
@@ -152,7 +148,6 @@ Event = (
     | LinkChanged
     | InstanceReady
     | InstanceDraining
-    | InstanceGone
     | ExecutorGone
     | OutlookChanged
     | ModelConfigured

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from shoal.core.model_config import ModelConfig
-from shoal.core.tensors import TensorHeader, resolve
+from shoal.core.tensors import Inline, TensorHeader, resolve
 from shoal.scheduler.queued_request import QueuedRequest
 
 
@@ -38,6 +38,9 @@ def form_of(config: ModelConfig) -> Callable[[QueuedRequest], Hashable] | None:
     return form
 
 
-def _content(entry: QueuedRequest, header: TensorHeader) -> bytes:
-    # Submitters send the content of shape tensors in the message, however large.
+def _content(entry: QueuedRequest, header: TensorHeader) -> Hashable:
+    # Submitters send the content of shape tensors in the message, however large. Where one did not, nobody here can say
+    # what goes with it; its executor may refuse it.
+    if not isinstance(header.ref, Inline):
+        return entry.key
     return bytes(resolve(header, entry.part.payload).data)

@@ -1,16 +1,14 @@
-"""The life of instances: ready, draining, gone. Each returns the version that may or must go on, if it is known."""
+"""The life of instances and of their processes: ready, draining, gone; with the versions that may or must go on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from shoal.scheduler.actions import Action
 from shoal.scheduler.batches import InstanceKey, VersionKey
-from shoal.scheduler.events import ExecutorGone, InstanceDraining, InstanceGone, InstanceReady, OutlookChanged
-from shoal.scheduler.outcomes import take_back
-from shoal.scheduler.retry import after_death
+from shoal.scheduler.events import ExecutorGone, InstanceDraining, InstanceReady, OutlookChanged
+from shoal.scheduler.retry import Setback
 from shoal.scheduler.served import ServedVersion
 from shoal.scheduler.state import State
+from shoal.scheduler.taken_back import take_back
 
 
 def ready(state: State, event: InstanceReady, now: int) -> ServedVersion | None:
@@ -40,53 +38,33 @@ def draining(state: State, event: InstanceDraining, now: int) -> ServedVersion |
     return state.served.get(pool.key)
 
 
-def gone(state: State, event: InstanceGone, now: int) -> tuple[list[Action], list[ServedVersion]]:
-    """An instance has ended: what it was executing is queued again, once."""
-    executor, slot, cause = event
-    actions, keys = _give_up((executor, slot), cause, state, now)
-    if not any(known == executor for known, _ in state.pool_of):
-        state.finished.executor_died(executor)
-    return actions, _served(state, keys)
-
-
 def executor_gone(state: State, event: ExecutorGone, now: int) -> tuple[list[Action], list[ServedVersion]]:
-    """A process has ended with all its instances, those that were unloaded or adopted unknown included."""
-    executor, cause = event
-    held = [batch.instance for batch in state.open if batch.instance[0] == executor]
-    known = [instance for instance in state.pool_of if instance[0] == executor]
+    """A process has ended with all its instances, those that were unloaded or that nobody told us of included. What it
+    was executing is tried once more; what it held besides was not started. With it the versions that this concerns."""
+    executor, cause, executing = event
     actions: list[Action] = []
     keys: list[VersionKey] = []
-    for instance in dict.fromkeys((*held, *known)):
-        given_up, concerned = _give_up(instance, cause, state, now)
-        actions += given_up
-        keys += concerned
-    state.finished.executor_died(executor)
-    return actions, _served(state, keys)
-
-
-def _give_up(instance: InstanceKey, cause: str, state: State, now: int) -> tuple[list[Action], list[VersionKey]]:
-    """Forget an instance and take back what it held; with it the versions that this concerns."""
-    actions: list[Action] = []
-    keys: list[VersionKey] = []
-    for ref in reversed(state.open.on(instance)):
+    # The newest first, so that the oldest is queued in front of all.
+    for ref in sorted(state.open.on_executor(executor), reverse=True):
         batch = state.open.revoke(ref)
         if batch is None:
             continue
-        if batch.version is None:
-            state.deaths.remember(batch.keys, (cause,))
-        else:
+        has_died = executing is None or ref in executing
+        actions += take_back(state, batch, Setback("death" if has_died else "loss", cause), now)
+        if batch.version is not None:
             keys.append(batch.version)
-        actions += take_back(state, batch, lambda entry: after_death(entry, cause, now), now)
-    pool = state.pool_of.pop(instance, None)
-    if pool is not None:
-        pool.remove(instance, now)
-        state.forget_pool_if_unused(pool)
-        keys.append(pool.key)
-    return actions, keys
+    for instance in [instance for instance in state.pool_of if instance[0] == executor]:
+        keys.append(_forget(state, instance, now))
+    state.finished.executor_died(executor)
+    state.unreported.discard(executor)
+    return actions, [state.served[key] for key in dict.fromkeys(keys) if key in state.served]
 
 
-def _served(state: State, keys: Iterable[VersionKey]) -> list[ServedVersion]:
-    return [state.served[key] for key in dict.fromkeys(keys) if key in state.served]
+def _forget(state: State, instance: InstanceKey, now: int) -> VersionKey:
+    pool = state.pool_of.pop(instance)
+    pool.remove(instance, now)
+    state.forget_pool_if_unused(pool)
+    return pool.key
 
 
 def outlook(state: State, event: OutlookChanged, now: int) -> ServedVersion | None:

@@ -8,9 +8,10 @@ from shoal.core.errors import Cancelled, InvalidArgument
 from shoal.core.messages import V1, Cancel, RequestKey, Stale
 from shoal.scheduler.actions import Action, Refuse, Tell, refuse_full, refuse_new, refuse_queued
 from shoal.scheduler.awaited import Awaited
+from shoal.scheduler.closing import close
 from shoal.scheduler.events import Arrival
 from shoal.scheduler.queued_request import BATCH_LIMIT_NBYTES, QueuedRequest, accept
-from shoal.scheduler.reconcile import resend
+from shoal.scheduler.reconcile import answer_again
 from shoal.scheduler.sending import advance
 from shoal.scheduler.served import ServedVersion, unknown_model, unknown_version
 from shoal.scheduler.state import State
@@ -19,6 +20,7 @@ from shoal.scheduler.state import State
 def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]:
     """Queue requests, each with the time at which it came, and send what can be sent then."""
     actions: list[Action] = []
+    closing: list[RequestKey] = []
     touched: dict[ServedVersion, None] = {}
     for arrival, arrived_ns in arrivals:
         request = arrival.request
@@ -27,7 +29,9 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
             continue
         executor = state.finished.executor_of(key)
         if executor is not None:
-            actions.append(resend(state, key, executor))
+            actions += answer_again(state, key, executor, now)
+            if accept(key, request, arrival.part, arrived_ns).in_arena:
+                closing.append(key)
             continue
         served = state.served.get((request.model, request.version, request.generation))
         if served is None or served.retired is not None:
@@ -39,6 +43,8 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
             touched[served] = None
         else:
             actions.append(refusal)
+    if closing:
+        actions += close(state, closing)
     for served in touched:
         actions += advance(state, served, now)
     return actions
@@ -50,9 +56,12 @@ def _queue(state: State, served: ServedVersion, entry: QueuedRequest, now: int) 
     if entry.nbytes > BATCH_LIMIT_NBYTES:
         text = f"request for model '{entry.request.model}' has {entry.nbytes} bytes, at most {BATCH_LIMIT_NBYTES} fit"
         return refuse_new(entry.key, InvalidArgument(text))
-    if not served.scheduler.enqueue(entry, now):
+    if entry.deaths:
+        state.queue_again(served, [entry])
+    elif served.scheduler.enqueue(entry, now):
+        state.queued[entry.key] = served
+    else:
         return refuse_full(entry.request)
-    state.queued[entry.key] = served
     return None
 
 

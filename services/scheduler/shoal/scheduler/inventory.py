@@ -2,7 +2,7 @@
 
 An agent is the authority on its instances. While it is silent its executors' own heartbeats count: what they hold is
 given up only when they are silent too, since a process that ends takes its children with it, but one that is stopped
-for a moment does not.
+for a moment does not. An agent that saw an executor end tells what it was executing then; of others nobody knows.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable
 
-from shoal.core.messages import READY, UNAVAILABLE, UNLOADING, InstanceStatus
+from shoal.core.messages import READY, UNAVAILABLE, UNLOADING, EndedExecutor, InstanceStatus
 from shoal.scheduler.batches import InstanceKey, VersionKey
 from shoal.scheduler.events import (
     Event,
     ExecutorGone,
     InstanceDraining,
-    InstanceGone,
     InstanceReady,
     OutlookChanged,
 )
 
-#: Executors that said farewell; their agent's next heartbeat may still list them.
+#: Executors that have ended, by their own word or their agent's: heartbeats may still list them, and tell it again.
 _LEFT_LIMIT = 1024
 
 
@@ -43,43 +42,52 @@ class Inventory:
         events += [_ready(row) for row in known]
         return events + [InstanceDraining(row.executor, row.slot) for row in known if row.state != READY]
 
-    def observe(self, agent: str, rows: tuple[InstanceStatus, ...]) -> list[Event]:
-        """A heartbeat of an agent."""
+    def observe(self, agent: str, rows: tuple[InstanceStatus, ...], ended: Iterable[EndedExecutor] = ()) -> list[Event]:
+        """A heartbeat of an agent; `ended` are the executors that have ended lately."""
         self._silent.discard(agent)
+        gone = [event for found in ended for event in self._ended(found)]
         before = self._rows.get(agent, ())
         if rows == before:
-            return []
+            return gone
         self._rows[agent] = rows
-        events = self._update_outlook((*before, *rows))
-        events += self._update_known(agent, rows)
-        return events
+        return [*self._update_outlook((*before, *rows)), *gone, *self._update_known(agent, rows)]
 
     def agent_silent(self, agent: str, alive: Collection[str], cause: str) -> list[Event]:
         """An agent is not heard any more; `alive` are the executors that are."""
         self._silent.add(agent)
         rows = self._rows.pop(agent, ())
-        known = self._known.get(agent, {})
-        lost = [instance for instance in known if instance[0] not in alive]
-        return [*self._update_outlook(rows), *self._give_up(agent, lost, cause)]
+        executors = {executor for executor, _ in self._known.get(agent, {})}
+        lost = [executor for executor in sorted(executors) if executor not in alive]
+        events = [*self._update_outlook(rows), *(event for who in lost for event in self._lose(agent, who, cause))]
+        self._forget_agent_if_over(agent)
+        return events
 
     def executor_silent(self, executor: str) -> list[Event]:
         """An executor is not heard any more. That alone means nothing: user code may keep it from beating."""
-        return [event for agent in list(self._silent) for event in self._lose(agent, executor, "its host was lost")]
+        cause = f"executor {executor}: its host was lost"
+        return [event for agent in list(self._silent) for event in self._lose(agent, executor, cause)]
 
     def executor_left(self, executor: str) -> list[Event]:
-        """An executor said farewell."""
-        self._left[executor] = None
-        if len(self._left) > _LEFT_LIMIT:
-            self._left.popitem(last=False)
-        events = [event for agent in list(self._known) for event in self._lose(agent, executor, "it left")]
-        return [*events, ExecutorGone(executor, f"executor {executor}: it left")]
+        """An executor said farewell, which it does when everything is unloaded: it was executing nothing."""
+        return self._ended(EndedExecutor(executor, "it left", ()))
 
     def executor_vanished(self, executor: str) -> list[Event]:
         """An executor has been silent for so long that it is no peer any more. That means nothing either while its
         agent lists it; otherwise it is gone, unless it is heard of again."""
         if any(row.executor == executor for rows in self._rows.values() for row in rows):
             return []
-        return [*self.executor_silent(executor), ExecutorGone(executor, f"executor {executor}: its host was lost")]
+        self._forget(executor)
+        return [ExecutorGone(executor, f"executor {executor}: its host was lost", None)]
+
+    def _ended(self, ended: EndedExecutor) -> list[Event]:
+        executor, cause, executing = ended
+        if executor in self._left:
+            return []
+        self._left[executor] = None
+        if len(self._left) > _LEFT_LIMIT:
+            self._left.popitem(last=False)
+        self._forget(executor)
+        return [ExecutorGone(executor, f"executor {executor} ended: {cause}", executing)]
 
     def _update_known(self, agent: str, rows: Iterable[InstanceStatus]) -> list[Event]:
         known = self._known.setdefault(agent, {})
@@ -88,32 +96,35 @@ class Inventory:
         events: list[Event] = []
         for instance, before in list(known.items()):
             row = placed.get(instance)
-            if row is not None and row.state in (READY, UNLOADING):
+            if instance not in known or (row is not None and row.state in (READY, UNLOADING)):
                 continue
-            if row is None and before.executor in executors:
+            if before.executor in executors:
                 # Unloaded, and the process lives: what it held is done, or will be found out by asking.
                 del known[instance]
                 events.append(InstanceDraining(*instance))
             else:
-                events += self._give_up(agent, [instance], _cause(before, rows))
+                events += self._lose(agent, before.executor, _cause(before, rows))
         for instance, row in placed.items():
             events += _transition(known, instance, row)
         return events
 
     def _lose(self, agent: str, executor: str, cause: str) -> list[Event]:
-        lost = [instance for instance in self._known.get(agent, {}) if instance[0] == executor]
-        return self._give_up(agent, lost, f"executor {executor}: {cause}")
+        """Give up an executor of this agent, if it is one; nobody knows what it was executing."""
+        if not any(known == executor for known, _ in self._known.get(agent, {})):
+            return []
+        self._forget(executor)
+        return [ExecutorGone(executor, cause, None)]
 
-    def _give_up(self, agent: str, lost: Iterable[InstanceKey], cause: str) -> list[Event]:
-        events: list[Event] = []
-        known = self._known.get(agent, {})
-        for instance in lost:
-            del known[instance]
-            events.append(InstanceGone(*instance, cause))
-        if not known and agent in self._silent:
+    def _forget(self, executor: str) -> None:
+        for agent, known in list(self._known.items()):
+            for instance in [instance for instance in known if instance[0] == executor]:
+                del known[instance]
+            self._forget_agent_if_over(agent)
+
+    def _forget_agent_if_over(self, agent: str) -> None:
+        if agent in self._silent and not self._known.get(agent):
             self._known.pop(agent, None)
             self._silent.discard(agent)
-        return events
 
     def _update_outlook(self, concerned: Iterable[InstanceStatus]) -> list[Event]:
         """A version is hopeless when it has instances and all of them are UNAVAILABLE."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from shoal.core.messages import RequestKey
@@ -11,6 +11,7 @@ from shoal.core.model_config import DynamicBatching, ModelConfig
 from shoal.scheduler.actions import BatchReason
 from shoal.scheduler.queue import Expired, PriorityQueue
 from shoal.scheduler.queued_request import QueuedRequest
+from shoal.scheduler.suspects import Suspects
 
 
 class Decision(NamedTuple):
@@ -38,6 +39,17 @@ class ModelScheduler(ABC):
         self.preserves_order = batching.preserve_ordering
         #: What waits; to be read only, the methods here change it.
         self.queue = PriorityQueue(batching)
+        #: What goes before all of that, each alone; see `alone`.
+        self.suspects = Suspects()
+
+    @property
+    def waiting_count(self) -> int:
+        return self.queue.size + len(self.suspects)
+
+    def waiting(self) -> Iterator[QueuedRequest]:
+        """Everything that waits, in order. Nothing may be changed meanwhile."""
+        yield from self.suspects
+        yield from self.queue
 
     def enqueue(self, entry: QueuedRequest, now: int) -> bool:
         """Accept a request; False when its queue is full."""
@@ -46,14 +58,17 @@ class ModelScheduler(ABC):
     def requeue(self, entries: Iterable[QueuedRequest]) -> None:
         """Take requests back in front of all others, in their order; their batch never ran, or ended with its
         executor."""
-        self.queue.push_front(entries)
+        back = list(entries)
+        self.suspects.add(entry for entry in back if entry.is_suspect)
+        self.queue.push_front(entry for entry in back if not entry.is_suspect)
         self._reset()
 
     def remove(self, key: RequestKey) -> QueuedRequest | None:
         """Take a request out; None when it does not wait here."""
         entry = self.queue.remove(key)
-        if entry is not None:
-            self._reset()
+        if entry is None:
+            return self.suspects.remove(key)
+        self._reset()
         return entry
 
     def expire(self, now: int) -> list[Expired]:
@@ -61,7 +76,7 @@ class ModelScheduler(ABC):
         refused, reordered = self.queue.expire(now)
         if refused or reordered:
             self._reset()
-        return refused
+        return self.suspects.expire(now) + refused
 
     @abstractmethod
     def next_batch(self, now: int) -> Decision:
@@ -69,7 +84,7 @@ class ModelScheduler(ABC):
 
     @abstractmethod
     def executions(self, entries: Iterable[QueuedRequest]) -> int:
-        """How many executions these waiting requests make at least."""
+        """How many executions these waiting requests, none of them a suspect, make at least."""
 
     def _reset(self) -> None:  # noqa: B027 - there is nothing to do for a scheduler that remembers nothing
         """The queue changed elsewhere than at its end."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Literal
 
-from shoal.core.errors import Cancelled
-from shoal.core.messages import V1, BatchQuery
-from shoal.scheduler.actions import Action, Tell, refuse_queued
+from shoal.core.messages import V1, BatchQuery, RequestKey
+from shoal.scheduler.actions import Action, Tell
 from shoal.scheduler.batches import BatchRef, InstanceKey, OpenBatch
+from shoal.scheduler.closing import close
 from shoal.scheduler.events import BatchesLost, BatchFinished, LinkChanged
-from shoal.scheduler.queued_request import QueuedRequest
-from shoal.scheduler.reconcile import send_again
+from shoal.scheduler.retry import Setback
 from shoal.scheduler.served import ServedVersion
 from shoal.scheduler.state import State
+from shoal.scheduler.taken_back import take_back
 
 #: An executor is asked after a batch that has been open for this long, this often.
 ASK_AGE_NS = 5_000_000_000
@@ -21,16 +22,18 @@ ASK_INTERVAL_NS = 1_000_000_000
 REST_NS = 50_000_000
 
 
-def finished(state: State, event: BatchFinished) -> ServedVersion | None:
-    """A batch is done: its instance is free and its requests are answered. The version that may go on, if any."""
+def finished(state: State, event: BatchFinished) -> tuple[list[Action], ServedVersion | None]:
+    """A batch is done: its instance is free and its requests are answered. With it the version that may go on, if
+    any."""
     executor, epoch, batch_id = event
     batch = state.open.remove((epoch, batch_id))
     if batch is None:
-        return _revived(state, (epoch, batch_id), executor)
+        return _revived(state, (epoch, batch_id), executor), None
     state.finished.add(batch.keys, executor)
     if state.cancelled:
         state.cancelled.difference_update(batch.keys)
-    return release(state, batch.instance)
+    actions = close(state, batch.closing) if batch.closing else []
+    return actions, release(state, batch.instance)
 
 
 def release(state: State, instance: InstanceKey) -> ServedVersion | None:
@@ -48,18 +51,19 @@ def release(state: State, instance: InstanceKey) -> ServedVersion | None:
     return served
 
 
-def _revived(state: State, ref: BatchRef, executor: str) -> ServedVersion | None:
+def _revived(state: State, ref: BatchRef, executor: str) -> list[Action]:
     """A batch that was given up is done after all: what of it waits for its second try is answered already, and what
     is being tried again need not be a third time."""
     batch = state.open.reviving(ref)
     if batch is None:
-        return None
+        return []
     state.finished.add(batch.keys, executor)
+    closing: list[RequestKey] = []
     for key in batch.keys:
-        served = state.queued.pop(key, None)
-        if served is not None:
-            served.scheduler.remove(key)
-    return None
+        entry = state.take_out(key)
+        if entry is not None and entry.in_arena:
+            closing.append(key)
+    return close(state, closing)
 
 
 def lost(state: State, event: BatchesLost, now: int) -> tuple[list[Action], list[ServedVersion]]:
@@ -71,7 +75,10 @@ def lost(state: State, event: BatchesLost, now: int) -> tuple[list[Action], list
         batch = state.open.remove((event.epoch, batch_id))
         if batch is None:
             continue
-        actions += take_back(state, batch, lambda entry: entry, now)
+        # Soon found out, there was trouble on somebody's link, or the instance is being unloaded.
+        kind: Literal["accident", "loss"] = "loss" if now - batch.sent_ns >= ASK_AGE_NS else "accident"
+        cause = f"it did not arrive at {event.executor}, or was not understood there: are all processes of one release?"
+        actions += take_back(state, batch, Setback(kind, cause), now)
         state.resting.append((now + REST_NS, batch.instance))
         state.timers.ask("resting", now + REST_NS)
         served = state.served.get(batch.version) if batch.version else None
@@ -89,35 +96,6 @@ def rested(state: State, now: int) -> list[ServedVersion]:
     if state.resting:
         state.timers.ask("resting", state.resting[0][0])
     return [served for served in versions if served is not None]
-
-
-def take_back(
-    state: State, batch: OpenBatch, judge: Callable[[QueuedRequest], QueuedRequest | Action], now: int
-) -> list[Action]:
-    """Queue the requests of a batch that is not open any more again, before all others; those that `judge` refuses,
-    those that nobody waits for and those that we only adopted are dealt with by the actions."""
-    served = state.served.get(batch.version) if batch.version else None
-    if served is None:
-        state.cancelled.difference_update(batch.keys)
-        return send_again(batch.keys, state.epoch)
-    actions: list[Action] = []
-    again: list[QueuedRequest] = []
-    for entry in batch.members:
-        if entry.key in state.cancelled:
-            state.cancelled.discard(entry.key)
-            actions.append(refuse_queued(entry, Cancelled(""), now))
-            continue
-        if state.has(entry.key) or state.finished.executor_of(entry.key) is not None:
-            # Another batch, of an owner before us or one believed dead, has it or has answered it.
-            continue
-        judged = judge(entry)
-        if isinstance(judged, QueuedRequest):
-            again.append(judged)
-            state.queued[entry.key] = served
-        else:
-            actions.append(judged)
-    served.scheduler.requeue(again)
-    return actions
 
 
 def ask_after_link(state: State, event: LinkChanged) -> list[Action]:

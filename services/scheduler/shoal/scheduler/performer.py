@@ -8,7 +8,10 @@ from time import monotonic_ns
 
 from shoal.bus import Bus
 from shoal.core.messages import V1, V2, Batch, BatchItem, InferResponse, Timings
-from shoal.scheduler.actions import Action, Dispatch, Refuse, SetTimer, Tell
+from shoal.scheduler.actions import Action, Dispatch, Fault, Refuse, SetTimer, Tell
+from shoal.telemetry.logs import get_logger
+
+_log = get_logger("scheduler")
 
 
 class Performer:
@@ -22,27 +25,36 @@ class Performer:
     def perform(self, actions: Iterable[Action], epoch: int) -> None:
         """Do everything, in order. Messages leave at the end of the loop turn."""
         for action in actions:
-            if isinstance(action, Dispatch):
-                self._dispatch(action, epoch)
-            elif isinstance(action, Refuse):
-                self._refuse(action)
-            elif isinstance(action, SetTimer):
-                self._set_timer(action.at_ns)
-            else:
-                self._tell(action)
+            try:
+                self._do(action, epoch)
+            except Exception:
+                # A message that cannot be sent is like one that was lost; what follows, the timer among it, is not.
+                _log.exception("action failed", action=type(action).__name__)
 
     def cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
+    def _do(self, action: Action, epoch: int) -> None:
+        if isinstance(action, Dispatch):
+            self._dispatch(action, epoch)
+        elif isinstance(action, Refuse):
+            self._refuse(action)
+        elif isinstance(action, SetTimer):
+            self._set_timer(action.at_ns)
+        elif isinstance(action, Tell):
+            self._bus.send(action.to, action.message)
+        else:
+            _log_fault(action)
+
     def _dispatch(self, action: Dispatch, epoch: int) -> None:
         executor, slot, batch_id, reason, members = action
         items: list[BatchItem] = []
         buffers: list[memoryview] = []
-        for _, part, queue_us in members:
+        for _, part, queue_us, deaths in members:
             header, payload = part.header, part.payload
-            items.append(BatchItem(len(header), len(payload), queue_us, 0))
+            items.append(BatchItem(len(header), len(payload), queue_us, deaths))
             buffers += (header, payload)
         self._bus.send(executor, Batch(V2, epoch, batch_id, slot, reason, tuple(items)), buffers)
 
@@ -51,11 +63,15 @@ class Performer:
         timings = Timings(queue_ns, 0, 0, 0)
         self._bus.send(submitter, InferResponse(V1, counter, 0, True, executed, error, (), {}, timings))
 
-    def _tell(self, action: Tell) -> None:
-        self._bus.send(action.to, action.message)
-
     def _set_timer(self, at_ns: int) -> None:
         self.cancel_timer()
         # The loop's timers may be a little early, by its clock's resolution: the core asks again then.
         delay_s = max(0.0, (at_ns - monotonic_ns()) / 1e9)
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timer)
+
+
+def _log_fault(fault: Fault) -> None:
+    try:
+        raise fault.error
+    except Exception:  # raised for its trace alone
+        _log.exception("event failed", kind=fault.event)

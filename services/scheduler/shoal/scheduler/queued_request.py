@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from shoal.core.messages import InferRequest, RequestKey
+from shoal.core.tensors import Inline
 
 #: The most bytes of requests that go into one batch: a message holds 1 GiB, and the batch names each of its requests.
 BATCH_LIMIT_NBYTES = (1 << 30) - (1 << 20)
@@ -24,7 +25,9 @@ class QueuedRequest(NamedTuple):
     """A request that was accepted. `size` is its share of `max_batch_size`: its batch size, 1 for a model without.
 
     `deadline_ns` is the client's deadline on our clock, None without one. `deaths` tells, for each execution that
-    ended with its executor, why that one ended.
+    ended with its executor, why that one ended; `losses` counts the batches that it was in and that never started
+    without anybody knowing why. `in_arena`: inputs of it lie in shared memory, and its submitter has to be told when
+    nobody reads them any more.
     """
 
     key: RequestKey
@@ -34,6 +37,13 @@ class QueuedRequest(NamedTuple):
     arrived_ns: int
     deadline_ns: int | None
     deaths: tuple[str, ...]
+    losses: int
+    in_arena: bool
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it may be what others suffer from: it is tried again alone."""
+        return bool(self.deaths) or self.losses > 1
 
     @property
     def nbytes(self) -> int:
@@ -45,4 +55,8 @@ def accept(key: RequestKey, request: InferRequest, part: RequestPart, now: int) 
     """The request as it is queued at `now` (nanoseconds), from where its deadline counts."""
     left_us = request.deadline_us
     deadline_ns = None if left_us is None else now + left_us * 1000
-    return QueuedRequest(key, request, part, request.batch_size or 1, now, deadline_ns, ())
+    in_arena = False
+    for header in request.inputs:
+        if type(header.ref) is not Inline:
+            in_arena = True
+    return QueuedRequest(key, request, part, request.batch_size or 1, now, deadline_ns, (), 0, in_arena)

@@ -1,21 +1,24 @@
-"""What a submitter is told about the requests that it still waits for."""
+"""What a submitter is told about the requests that it still waits for, and about those that it waits for no longer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from shoal.core.errors import Unavailable
 from shoal.core.messages import V1, ReconcileReply, RequestKey, Resend
-from shoal.scheduler.actions import Action, Tell
+from shoal.scheduler.actions import Action, Refuse, Tell
+from shoal.scheduler.closing import close
 from shoal.scheduler.events import ReconcileAsked
+from shoal.scheduler.resends import RESEND_LIMIT_NS
 from shoal.scheduler.state import State
 
 
-def answer(state: State, event: ReconcileAsked) -> list[Action]:
+def answer(state: State, event: ReconcileAsked, now: int) -> list[Action]:
     """Tell a submitter which of its requests we do not have, and have finished ones answered again."""
-    submitter, counters = event
+    submitter, counters, closing = event
     unknown: list[int] = []
     lost: list[int] = []
-    actions: list[Action] = []
+    actions = _answer_closing(state, submitter, closing, now)
     for counter in counters:
         key = (submitter, counter)
         if state.has(key):
@@ -26,17 +29,24 @@ def answer(state: State, event: ReconcileAsked) -> list[Action]:
         elif state.finished.is_dead(executor):
             lost.append(counter)
         else:
-            actions.append(resend(state, key, executor))
+            actions += answer_again(state, key, executor, now)
     return [*actions, Tell(submitter, ReconcileReply(V1, state.epoch, tuple(unknown), tuple(lost)))]
 
 
-def resend(state: State, key: RequestKey, executor: str) -> Tell:
+def answer_again(state: State, key: RequestKey, executor: str, now: int) -> list[Action]:
     """What is done about a finished request whose submitter still waits: its executor answers again from what it
-    keeps, or the submitter learns that the answer is gone."""
+    keeps. When the answer is gone, or does not arrive however often it is sent, the submitter learns that."""
     submitter, counter = key
     if state.finished.is_dead(executor):
-        return Tell(submitter, ReconcileReply(V1, state.epoch, (), (counter,)))
-    return Tell(executor, Resend(V1, submitter, counter))
+        return [_gone(state, key)]
+    if state.resends.is_hopeless(key, now):
+        text = (
+            f"the request was executed, but its answer was sent again for {RESEND_LIMIT_NS // 10**9} s and did not "
+            "arrive, or was not understood; are all processes of one release?"
+        )
+        # Should the submitter not understand our answers either, it understands the other one.
+        return [Refuse(key, Unavailable(text).to_wire(), 1, True), _gone(state, key)]
+    return [Tell(executor, Resend(V1, submitter, counter))]
 
 
 def send_again(keys: Iterable[RequestKey], epoch: int) -> list[Action]:
@@ -45,3 +55,14 @@ def send_again(keys: Iterable[RequestKey], epoch: int) -> list[Action]:
     for submitter, counter in keys:
         counters.setdefault(submitter, []).append(counter)
     return [Tell(submitter, ReconcileReply(V1, epoch, tuple(found), ())) for submitter, found in counters.items()]
+
+
+def _gone(state: State, key: RequestKey) -> Tell:
+    submitter, counter = key
+    return Tell(submitter, ReconcileReply(V1, state.epoch, (), (counter,)))
+
+
+def _answer_closing(state: State, submitter: str, counters: tuple[int, ...], now: int) -> list[Action]:
+    if state.unreported and now < state.unreported_until_ns:
+        return []
+    return close(state, [(submitter, counter) for counter in counters])

@@ -30,7 +30,7 @@ class ServedVersion:
     @property
     def is_done(self) -> bool:
         """Whether it is not wanted any more and nothing of it is left."""
-        return self.retired is not None and not self.scheduler.queue.size and not self.pool.busy
+        return self.retired is not None and not self.scheduler.waiting_count and not self.pool.busy
 
 
 def scheduler_for(config: ModelConfig) -> ModelScheduler:

@@ -31,8 +31,8 @@ from shoal.scheduler.events import (
     BatchFinished,
     CancelRequested,
     Event,
+    ExecutorGone,
     ExecutorReported,
-    InstanceGone,
     LinkChanged,
     ModelConfigured,
     ModelRemoved,
@@ -51,6 +51,9 @@ from shoal.telemetry.logs import get_logger
 OWNERSHIP_KEY = "models"
 #: At the end, requests that still wait or execute are waited for this long when nobody stands by.
 DRAIN_LIMIT_S = 30.0
+#: What comes in for this long after we were asked to end is finished as well; see `drain`.
+DRAIN_INTAKE_S = 3.0
+_DRAIN_LOOK_S = 0.1
 
 _log = get_logger("scheduler")
 
@@ -96,17 +99,32 @@ class SchedulerService:
         await self._ownership.start()
 
     async def drain(self) -> None:
-        """Give the models to a standby; when there is none, finish what was accepted first."""
+        """Give the models to a standby; when there is none, finish what was accepted first.
+
+        Requests are accepted until the end, since nobody else would take them: gateways keep what we turn away for ten
+        seconds only, and one long execution here would turn all of that into errors. But while they keep coming we need
+        not stay until none is left: what a successor finds executing it adopts, and what waited here it is sent again.
+        So it is enough to finish what came in the first seconds, which is all when the gateways are ending as well.
+        """
         self._drained = asyncio.Event()
         self._note_drained()
-        waiting = asyncio.ensure_future(self._drained.wait())
-        try:
-            await asyncio.wait({waiting}, timeout=DRAIN_LIMIT_S)
-        finally:
-            waiting.cancel()
+        intake_ends_ns = monotonic_ns() + int(DRAIN_INTAKE_S * 1e9)
+        limit_ns = monotonic_ns() + int(DRAIN_LIMIT_S * 1e9)
+        while not self._drained.is_set() and monotonic_ns() < limit_ns:
+            if monotonic_ns() >= intake_ends_ns and not (self._core and self._core.has_older(intake_ends_ns)):
+                break
+            await self._wait_until_drained(_DRAIN_LOOK_S)
         if self._ownership is not None:
             await self._ownership.release()
         self._on_loss()
+
+    async def _wait_until_drained(self, timeout_s: float) -> None:
+        assert self._drained is not None
+        waiting = asyncio.ensure_future(self._drained.wait())
+        try:
+            await asyncio.wait({waiting}, timeout=timeout_s)
+        finally:
+            waiting.cancel()
 
     async def close(self) -> None:
         for view in self._views:
@@ -162,7 +180,7 @@ class SchedulerService:
         self._handle(BatchesLost(sender, message.epoch, message.unknown))
 
     def _on_reconcile(self, sender: str, message: Reconcile, part: Part) -> None:
-        self._handle(ReconcileAsked(sender, message.counters))
+        self._handle(ReconcileAsked(sender, message.counters, message.closing))
 
     def _on_executor_report(self, sender: str, message: ExecutorReport, part: Part) -> None:
         if self._core is not None and message.epoch == self._core.epoch:
@@ -217,8 +235,8 @@ class SchedulerService:
         """Everything in the order of the wire: first the requests that came before."""
         self._take_arrivals()
         for event in events:
-            if isinstance(event, InstanceGone):
-                _log.info("instance gone", executor=event.executor, slot=event.slot, cause=event.cause)
+            if isinstance(event, ExecutorGone):
+                _log.info("executor gone", executor=event.executor, cause=event.cause)
             if self._core is not None:
                 self._perform(event, self._core)
 

@@ -54,9 +54,9 @@ def take_snapshot(state: State, is_adopting: bool, now: int) -> CoreSnapshot:
 
 def _version(state: State, served: ServedVersion, now: int) -> VersionSnapshot:
     pool = served.pool
-    oldest_ns = min((entry.arrived_ns for entry in served.scheduler.queue), default=now)
+    oldest_ns = min((entry.arrived_ns for entry in served.scheduler.waiting()), default=now)
     instances = tuple(_instance(state, pool, key, now) for key in dict.fromkeys((*pool.ready, *sorted(pool.busy))))
-    waiting = served.scheduler.queue.size
+    waiting = served.scheduler.waiting_count
     return VersionSnapshot(*served.key, waiting, (now - oldest_ns) // 1000, served.retired, pool.hopeless, instances)
 
 

@@ -21,31 +21,36 @@ _AHEAD_LIMIT = 1024
 
 def refuse_late(state: State, served: ServedVersion, now: int) -> list[Action]:
     """Refuse what is beyond its queue policy's timeout or its client's deadline."""
-    waiting = list(islice(served.scheduler.queue, _AHEAD_LIMIT))
+    waiting = list(islice(served.scheduler.waiting(), _AHEAD_LIMIT))
     places = {entry.key: place for place, entry in enumerate(waiting)}
     actions: list[Action] = []
     for expired in served.scheduler.expire(now):
         entry = expired.entry
         del state.queued[entry.key]
         ahead = waiting[: places.get(entry.key, _AHEAD_LIMIT)]
-        executions = served.scheduler.executions(ahead) + len(served.pool.busy)
+        executions = _executions(served, ahead) + len(served.pool.busy)
         actions.append(refuse_queued(entry, _too_late(expired, executions, now), now))
     return actions
+
+
+def _executions(served: ServedVersion, waiting: list[QueuedRequest]) -> int:
+    together = [entry for entry in waiting if not entry.is_suspect]
+    return len(waiting) - len(together) + served.scheduler.executions(together)
 
 
 def hold(state: State, served: ServedVersion, now: int) -> list[Action]:
     """No instance can take what waits: keep it for one that is to come, give it up when none is."""
     if served.retired == "superseded":
-        return _hand_back(state, withdraw(state, served, list(served.scheduler.queue)))
+        return _hand_back(state, withdraw(state, served, list(served.scheduler.waiting())))
     why = "it was unloaded" if served.retired == "removed" else served.pool.hopeless
     if why is not None:
-        return _refuse(state, served, list(served.scheduler.queue), why, now)
+        return _refuse(state, served, list(served.scheduler.waiting()), why, now)
     if served.look_again_ns is not None and now < served.look_again_ns:
         return []
     since_ns = served.pool.unready_since_ns
-    late = [entry for entry in served.scheduler.queue if max(entry.arrived_ns, since_ns) + HOLD_NS <= now]
+    late = [entry for entry in served.scheduler.waiting() if max(entry.arrived_ns, since_ns) + HOLD_NS <= now]
     actions = _refuse(state, served, late, f"no instance became ready within {HOLD_NS // 10**9} s", now)
-    waits = [max(entry.arrived_ns, since_ns) + HOLD_NS for entry in served.scheduler.queue]
+    waits = [max(entry.arrived_ns, since_ns) + HOLD_NS for entry in served.scheduler.waiting()]
     served.look_again_ns = min(waits, default=None)
     if served.look_again_ns is not None:
         state.timers.ask(served.key, served.look_again_ns)

@@ -23,7 +23,8 @@ def _agent_events(inventory: Inventory, event: PeerEvent, executors: Collection[
         return inventory.agent_silent(agent, executors, f"worker {agent} is not heard any more")
     if event.kind == "left":
         return inventory.agent_silent(agent, executors, f"worker {agent} has left")
-    return inventory.observe(agent, event.peer.heartbeat.instances)
+    heartbeat = event.peer.heartbeat
+    return inventory.observe(agent, heartbeat.instances, heartbeat.ended)
 
 
 def _executor_events(inventory: Inventory, event: PeerEvent) -> list[Event]:

@@ -11,8 +11,8 @@ from shoal.runtime.arguments import positive
 from shoal.runtime.service import Lifecycle, run_service
 from shoal.runtime.settings import bus_settings, to_environment
 from shoal.workers.agent.inventory import available_backends
-from shoal.workers.agent.planner import LOAD_LIMIT
 from shoal.workers.agent.service import Agent
+from shoal.workers.agent.starting import LOAD_LIMIT
 
 
 def main() -> int:

@@ -40,7 +40,9 @@ class InstanceSpec:
 
 
 class Request(NamedTuple):
-    """One request of a batch. `inputs` are views, valid until `execute` returns; BYTES data is in wire form.
+    """One request of a batch. `inputs` are read-only views; BYTES data is in wire form. They are valid as long as they
+    are referenced, but for `is_borrowed` requests only until `Backend.let_go` has returned: then the memory of some of
+    them is used for something else.
 
     `outputs` are the names asked for; empty means all. `batch_size` is 0 for a model without batching.
     `is_cancelled` may be called from any thread.
@@ -57,10 +59,13 @@ class Request(NamedTuple):
     parameters: Mapping[str, Parameter]
     traceparent: str
     is_cancelled: Callable[[], bool]
+    is_borrowed: bool = False
 
 
 class Response(NamedTuple):
-    """The answer to one request: outputs or an error. Outputs' data must not change after `execute` has returned."""
+    """The answer to one request: outputs or an error. Outputs may be views of inputs, or of what the model may write to
+    later: they are copied on the instance's thread before anything else is called. Those given as `bytes` or read-only
+    (and not views of inputs) must never change, and are copied only where they have to be."""
 
     outputs: tuple[Tensor, ...]
     parameters: Mapping[str, Parameter]
@@ -115,6 +120,10 @@ class Backend(ABC):
     @abstractmethod
     def execute(self, requests: Sequence[Request]) -> Execution:
         """Execute one batch. An exception fails every request of it (INTERNAL, unless it is a ShoalError)."""
+
+    def let_go(self) -> None:  # noqa: B027 - most backends need not do anything
+        """See that nothing refers to the borrowed inputs of the last execution any more; called after its outputs were
+        copied, on the same thread. For backends that keep none, and whose models cannot, there is nothing to do."""
 
     @abstractmethod
     def unload(self) -> None:

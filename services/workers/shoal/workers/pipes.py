@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import sys
 from typing import NamedTuple, NoReturn
 
@@ -16,14 +17,31 @@ class Pipes(NamedTuple):
     to_agent: int
 
 
+#: What to put back in place of a standard descriptor that was closed, and what tells which was, for the fewest system
+#: calls; both are empty until `take_standard_pipes`.
+_put_back: dict[int, int] = {}
+_standard_descriptors = select.poll()
+
+
 def take_standard_pipes() -> Pipes:
     """Move standard input and output aside: reads find the end of file, what is printed goes to standard error."""
     pipes = Pipes(os.dup(0), os.dup(1))
-    nothing = os.open(os.devnull, os.O_RDONLY)
+    nothing, errors = os.open(os.devnull, os.O_RDONLY), os.dup(2)
+    for number, kept in enumerate((nothing, errors, errors)):
+        _put_back[number] = kept
+        _standard_descriptors.register(number, 0)
     os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
+    os.dup2(errors, 1)
     return pipes
+
+
+def restore_standard_streams() -> None:
+    """Put back the standard descriptors that a model has closed, as programs that become daemons do. Otherwise the next
+    file or socket of ours would get the number, and with it all that is printed. To be called after a model's code, by
+    one thread; takes less than a microsecond when nothing is to be done."""
+    for number, event in _standard_descriptors.poll(0):
+        if event & select.POLLNVAL:
+            os.dup2(_put_back[number], number)
 
 
 async def connect(pipes: Pipes) -> tuple[asyncio.StreamReader, asyncio.WriteTransport]:

@@ -100,8 +100,8 @@ def split(name: str, datatype: str, array: Array, batch_sizes: Sequence[int]) ->
 
 
 def as_tensor(name: str, datatype: str, array: Array) -> Tensor:
-    """An array in wire form. BYTES elements may be `bytes`, or `str`, which becomes UTF-8. The data is a view of the
-    array's memory where that is contiguous: do not change it afterwards."""
+    """An array in wire form. BYTES elements may be `bytes`, or `str`, which becomes UTF-8. The data is a read-only view
+    of the array's memory where that is contiguous: do not change it afterwards."""
     if datatype != "BYTES":
         return Tensor(name, datatype, array.shape, _bytes_of(array))
     elements: list[str | bytes] = array.ravel().tolist()
@@ -110,4 +110,5 @@ def as_tensor(name: str, datatype: str, array: Array) -> Tensor:
 
 
 def _bytes_of(array: Array) -> memoryview:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+    # Read-only says that nobody will write to it, so that nobody need copy it for fear of that.
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data.toreadonly()

@@ -12,6 +12,7 @@ from shoal.core.errors import InvalidArgument, NotFound
 from shoal.core.model_config import from_json
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.request import InferAnswer, InferCall
+from shoal.gateway.scattered import contiguous
 
 
 class GatewayDouble:
@@ -49,7 +50,8 @@ class GatewayDouble:
             except asyncio.CancelledError:
                 self.cancelled += 1
                 raise
-        return InferAnswer(call.model, call.version or 1, call.request_id, call.inputs, {"seen": True})
+        outputs = tuple(map(contiguous, call.inputs))
+        return InferAnswer(call.model, call.version or 1, call.request_id, outputs, {"seen": True})
 
     def server_live(self) -> bool:
         return True

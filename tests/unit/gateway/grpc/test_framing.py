@@ -9,6 +9,7 @@ import pytest
 
 from shoal.gateway.grpc.framing import frame, frame_nbytes, parse_timeout_s, unframe
 from shoal.gateway.grpc.status import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, RpcError
+from shoal.gateway.scattered import Pieces, joined
 
 
 @pytest.mark.parametrize(
@@ -29,13 +30,23 @@ def test_a_framed_message_comes_back_as_a_view() -> None:
     body = frame((b"abc", memoryview(b"de")))
     assert body == b"\0\0\0\0\x05abcde"
     message = unframe(body, b"")
+    assert isinstance(message, memoryview)
     assert bytes(message) == b"abcde" and message.obj is body
+
+
+@pytest.mark.parametrize("cuts", [(1, 3), (5, 6), (7, 9), (10, 10)])
+def test_a_message_in_pieces_comes_back_in_pieces(cuts: tuple[int, int]) -> None:
+    body = memoryview(frame((b"abcde",)))
+    first, second = cuts
+    assert joined(unframe(Pieces([body[:first], body[first:second], body[second:]]), b"")) == memoryview(b"abcde")
 
 
 @pytest.mark.parametrize(("encoding", "compress"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)])
 def test_compressed_messages_are_decompressed(encoding: bytes, compress: type[bytes]) -> None:
     packed = compress(b"a" * 1000)
-    assert unframe(b"\1" + len(packed).to_bytes(4) + packed, encoding) == b"a" * 1000
+    body = b"\1" + len(packed).to_bytes(4) + packed
+    assert joined(unframe(body, encoding)) == memoryview(b"a" * 1000)
+    assert joined(unframe(Pieces([memoryview(body)[:9], memoryview(body)[9:]]), encoding)) == memoryview(b"a" * 1000)
 
 
 def status(body: bytes, encoding: bytes = b"") -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from shoal.core.errors import ShoalError
 from shoal.gateway.http.infer_request import CallContext, OutputForm, ParsedRequest, parse_request
+from shoal.gateway.scattered import Pieces, contiguous
 
 CONTEXT = CallContext("m", None, None, "")
 X = {"name": "X", "datatype": "INT32", "shape": [2], "data": [1, 2]}
@@ -16,7 +17,7 @@ X = {"name": "X", "datatype": "INT32", "shape": [2], "data": [1, 2]}
 
 def parse(document: Any, tail: bytes = b"") -> ParsedRequest:
     text = json.dumps(document).encode()
-    return parse_request(CONTEXT, text + tail, len(text))
+    return parse_request(CONTEXT, [text + tail], len(text))
 
 
 def binary(name: str, nbytes: Any) -> dict[str, Any]:
@@ -34,13 +35,22 @@ def test_a_json_request_becomes_a_call() -> None:
     assert (call.model, call.request_id, call.priority, call.parameters) == ("m", "r1", 2, {"note": "n"})
     (tensor,) = call.inputs
     assert (tensor.name, tensor.datatype, tensor.shape) == ("X", "INT32", (2,))
-    assert bytes(tensor.data) == np.array([1, 2], "<i4").tobytes()
+    assert contiguous(tensor).data == np.array([1, 2], "<i4").tobytes()
 
 
 def test_binary_inputs_are_cut_from_the_tail_in_their_order_without_a_copy() -> None:
     first, text, last = parse({"inputs": [binary("A", 2), X, binary("B", 2)]}, b"\1\2\3\4").call.inputs
     assert isinstance(first.data, memoryview)
-    assert (bytes(first.data), text.name, bytes(last.data)) == (b"\1\2", "X", b"\3\4")
+    assert text.name == "X"
+    assert (first.data, last.data) == (memoryview(b"\1\2"), memoryview(b"\3\4"))
+
+
+def test_a_binary_input_that_came_in_pieces_is_not_joined() -> None:
+    text = json.dumps({"inputs": [binary("A", 1), binary("B", 3), binary("C", 0), binary("D", 2)]}).encode()
+    body = [text[:9], text[9:] + b"\1\2", b"\3", b"\4\5", b"", b"\6"]
+    inputs = parse_request(CONTEXT, body, len(text)).call.inputs
+    assert [contiguous(tensor).data for tensor in inputs] == [b"\1", b"\2\3\4", b"", b"\5\6"]
+    assert [type(tensor.data) for tensor in inputs] == [memoryview, Pieces, memoryview, Pieces]
 
 
 def test_a_tensor_without_elements_needs_no_data() -> None:
@@ -57,8 +67,8 @@ def test_outputs_have_the_form_that_was_asked_for() -> None:
     ]
     parsed = parse({"inputs": [], "outputs": outputs, "parameters": {"binary_data_output": True}})
     assert parsed.call.outputs == ("A", "B", "C")
-    assert parsed.forms == {"A": OutputForm(True), "B": OutputForm(False, 3), "C": OutputForm(False)}
-    assert parsed.default_form == OutputForm(True)
+    assert parsed.form.forms == {"A": OutputForm(True), "B": OutputForm(False, 3), "C": OutputForm(False)}
+    assert parsed.form.default_form == OutputForm(True)
 
 
 @pytest.mark.parametrize(

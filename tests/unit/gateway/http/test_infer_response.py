@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from gateway_models import add_sub, call, int32, served
+from gateway_models import add_sub, int32, served
 from shoal.core.errors import InvalidArgument
 from shoal.core.tensors import Tensor
-from shoal.gateway.http.infer_request import OutputForm, ParsedRequest
+from shoal.gateway.http.infer_request import AnswerForm, OutputForm
 from shoal.gateway.http.infer_response import InferBody, render
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.request import InferAnswer
@@ -24,8 +24,8 @@ def rendered(
     request_id: str = "",
     model: ServedVersion = MODEL,
 ) -> InferBody:
-    parsed = ParsedRequest(call(), forms or {}, OutputForm(is_binary_default))
-    return render(InferAnswer("addsub", 1, request_id, outputs, {}), parsed, model)
+    form = AnswerForm(forms or {}, OutputForm(is_binary_default))
+    return render(InferAnswer("addsub", 1, request_id, outputs, {}), form, model)
 
 
 def test_an_answer_is_json_by_default() -> None:

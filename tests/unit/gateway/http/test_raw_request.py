@@ -10,20 +10,22 @@ from shoal.core.model_config import from_json
 from shoal.core.tensors import Tensor
 from shoal.gateway.http.infer_request import CallContext, OutputForm
 from shoal.gateway.http.raw_request import parse_raw_request
+from shoal.gateway.scattered import contiguous
 
 CONTEXT = CallContext("m", None, None, "")
 
 
 def tensor(body: bytes, config: dict[str, Any]) -> Tensor:
-    parsed = parse_raw_request(CONTEXT, body, from_json(config))
-    assert parsed.default_form == OutputForm(is_binary=True)
+    """The only input, of a body that came in two pieces."""
+    parsed = parse_raw_request(CONTEXT, [body[:5], body[5:]], from_json(config))
+    assert parsed.form.default_form == OutputForm(is_binary=True)
     (only,) = parsed.call.inputs
-    return only
+    return contiguous(only)
 
 
 def refusal(body: bytes, config: dict[str, Any]) -> str:
     with pytest.raises(InvalidArgument) as caught:
-        parse_raw_request(CONTEXT, body, from_json(config))
+        parse_raw_request(CONTEXT, [body], from_json(config))
     return caught.value.message
 
 

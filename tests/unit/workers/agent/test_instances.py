@@ -4,6 +4,7 @@ from typing import Any
 
 from idle_backend import IdleBackend
 from shoal.core.desired import ModelEntry, VersionEntry
+from shoal.core.process_policy import ProcessPolicy
 from shoal.workers.agent.instances import PlannedInstance, planned_instances
 from shoal.workers.agent.inventory import BackendInfo
 from shoal.workers.backend import InstanceSpec
@@ -58,3 +59,32 @@ def test_a_gpu_group_is_refused_with_a_reason() -> None:
 def test_every_version_has_instances_of_its_own() -> None:
     found = plan({"name": "g", "kind": "KIND_CPU", "count": 1}, versions=(2, 1))
     assert [instance.key.version for instance in found] == [1, 2]
+
+
+def with_parameters(backend: type[IdleBackend], **parameters: str) -> PlannedInstance:
+    values = {f"shoal.{name}": {"string_value": value} for name, value in parameters.items()}
+    config = {"name": "m", "instance_group": [{"name": "g", "kind": "KIND_CPU", "count": 1}], "parameters": values}
+    entry = ModelEntry(1, "m", "g", "/m", "b", {1: VersionEntry(config, {})}, (), "", {})
+    return planned_instances(entry, BackendInfo("b", "x:Y", backend))[0]
+
+
+class Alone(IdleBackend):
+    """A process for each instance."""
+
+    process_per_instance = True
+
+
+def test_an_instance_has_the_policy_of_its_models_parameters() -> None:
+    instance = with_parameters(Alone, execution_timeout="2.5", recycle_after_executions="7")
+    assert (instance.policy, instance.reason) == (ProcessPolicy(2.5, 7, None), "")
+
+
+def test_recycling_is_refused_where_instances_share_a_process() -> None:
+    assert with_parameters(Twice, recycle_after_executions="7").reason == (
+        "Invalid argument: parameter 'shoal.recycle_after_executions' of model 'm' needs a process for each instance, "
+        "but all instances of backend 'b' share one; remove the parameter"
+    )
+
+
+def test_an_unsound_parameter_is_a_reason_not_to_load() -> None:
+    assert "expected a number of seconds" in with_parameters(Alone, execution_timeout="soon").reason

@@ -8,6 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from idle_backend import IdleBackend
 from shoal.core.desired import ModelEntry, VersionEntry
+from shoal.core.messages import UNLOADING
 from shoal.workers.agent.events import (
     Action,
     EntryChanged,
@@ -23,6 +24,7 @@ from shoal.workers.agent.events import (
     StopRequested,
     Tick,
     UnloadInstance,
+    Worn,
 )
 from shoal.workers.agent.inventory import BackendInfo
 from shoal.workers.agent.planner import Planner
@@ -54,6 +56,7 @@ class Worker(RuleBasedStateMachine):
         self.loading: set[tuple[int, int]] = set()
         self.loaded: set[tuple[int, int]] = set()
         self.unloading: set[tuple[int, int]] = set()
+        self.desired: dict[str, str] = {}
         self.is_finished = False
         self.is_stopping = False
 
@@ -91,10 +94,12 @@ class Worker(RuleBasedStateMachine):
         name = f"{generation}-{backend}-{count}"
         config = {"name": model, "instance_group": [{"name": model, "kind": "KIND_CPU", "count": count}]}
         entry = ModelEntry(1, model, name, "/m", backend, {1: VersionEntry(config, {})}, (), "", {})
+        self.desired[model] = name
         self.handle(EntryChanged(model, entry))
 
     @rule(model=st.sampled_from("abc"))
     def remove(self, model: str) -> None:
+        self.desired.pop(model, None)
         self.handle(EntryChanged(model, None))
 
     @precondition(lambda self: not all(self.alive.values()))
@@ -130,7 +135,13 @@ class Worker(RuleBasedStateMachine):
         executor = data.draw(st.sampled_from(sorted(self.alive)))
         del self.alive[executor]
         self.forget(executor)
-        self.handle(ExecutorExited(executor, "signal 9", "", (), (), blameless))
+        self.handle(ExecutorExited(executor, "signal 9", "", (), (), () if blameless else None))
+
+    @precondition(lambda self: self.loaded)
+    @rule(data=st.data())
+    def wear_out(self, data: st.DataObject) -> None:
+        executor, slot = data.draw(st.sampled_from(sorted(self.loaded)))
+        self.handle(Worn(executor, slot, "old"))
 
     @rule(seconds=st.sampled_from([0.05, 1.0, 100.0]))
     def wait(self, seconds: float) -> None:
@@ -152,6 +163,16 @@ class Worker(RuleBasedStateMachine):
     def slots_are_not_shared(self) -> None:
         places = [(s.executor, s.slot) for s in self.planner.statuses() if s.executor]
         assert len(places) == len(set(places))
+
+    @invariant()
+    def a_name_stands_for_one_instance_that_is_not_unloading(self) -> None:
+        names = [(s.model, s.version, s.generation, s.name) for s in self.planner.statuses() if s.state != UNLOADING]
+        assert len(names) == len(set(names))
+
+    @invariant()
+    def what_is_desired_is_listed(self) -> None:
+        listed = {(s.model, s.generation) for s in self.planner.statuses() if s.state != UNLOADING}
+        assert self.is_stopping or self.desired.items() <= listed
 
     @invariant()
     def a_drain_is_finished_exactly_when_nothing_is_left(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,30 @@ def test_parameters_reach_the_session(tmp_path: Path) -> None:
     backend = loaded(source(tmp_path, max_batch_size=4, **fields))
     assert shown(backend.execute([pair(1, 2)]).responses[0]) == {"SUM": [[3] * 4]}
     backend.unload()
+
+
+@pytest.mark.parametrize(
+    ("element_type", "data_type"), [(FLOAT, "TYPE_FP32"), (BFLOAT16, "TYPE_BF16"), (STRING, "TYPE_STRING")]
+)
+@pytest.mark.parametrize("count", [1, 2])
+def test_nothing_refers_to_the_inputs_after_an_execution(
+    tmp_path: Path, element_type: int, data_type: str, count: int
+) -> None:
+    write_identity(model_file(tmp_path), element_type, ("batch", 4096))
+    fields = {side: [field(name, 4096, data_type=data_type)] for side, name in (("input", "IN"), ("output", "OUT"))}
+    backend = loaded(source(tmp_path, max_batch_size=8, **fields))
+    datatype = data_type.removeprefix("TYPE_").replace("STRING", "BYTES")
+    memory = np.zeros(4096 * {"FP32": 4, "BF16": 2, "BYTES": 4}[datatype], np.uint8)
+    requests = [backend_request(Tensor("IN", datatype, (1, 4096), memory.data.toreadonly())) for _ in range(count)]
+    responses = backend.execute(requests).responses
+    before = bytes(responses[0].outputs[0].data)
+    memory[:] = 1
+    assert bytes(responses[0].outputs[0].data) == before
+    gone = weakref.ref(memory)
+    del memory, requests
+    assert gone() is None
+
+
+def test_outputs_say_that_nobody_will_write_to_them(tmp_path: Path) -> None:
+    (response,) = add_sub(tmp_path).execute([pair(1, 2)]).responses
+    assert all(isinstance(t.data, memoryview) and t.data.readonly for t in response.outputs)

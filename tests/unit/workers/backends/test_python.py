@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from textwrap import dedent
 from time import monotonic_ns
@@ -16,6 +17,7 @@ import pytest
 from shoal.core.errors import Code, InternalError, Unsupported
 from shoal.core.model_config import from_json
 from shoal.core.tensors import Tensor
+from shoal.memory import Arena, ArenaReader
 from shoal.workers.backend import InstanceSpec, ModelSource, Request, Response
 from shoal.workers.backends.python import PythonBackend
 
@@ -389,3 +391,63 @@ print(sorted(roots & {{"google", "grpc", "nats", "orjson", "starlette", "tritonc
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+KEEPING = """
+    import numpy as np
+    import triton_python_backend_utils as pb_utils
+
+    class TritonPythonModel:
+        kept = None
+
+        def execute(self, requests):
+            if self.kept is not None:
+                array = np.frombuffer(self.bytes_of(self.kept), np.uint8)
+                return [pb_utils.InferenceResponse([pb_utils.Tensor("Y", array)])]
+            tensor = pb_utils.get_input_tensor_by_name(requests[0], "X")
+            self.kept = {kept}
+            {ends}
+
+        def bytes_of(self, kept):
+            if isinstance(kept, pb_utils.InferenceRequest):
+                kept = kept.inputs()[0]
+            if isinstance(kept, pb_utils.Tensor):
+                kept = kept.as_numpy()
+            return np.asarray(kept).tobytes()
+"""
+
+
+@pytest.mark.parametrize(
+    "kept", ["requests[0]", "tensor", "tensor.as_numpy()", "tensor.as_numpy()[1:3]", "memoryview(tensor.as_numpy())"]
+)
+@pytest.mark.parametrize("ends", ["return [pb_utils.InferenceResponse([tensor])]", "raise ValueError('on purpose')"])
+def test_what_a_model_keeps_of_shared_inputs_stays_what_it_was(
+    load: Load, tmp_path: Path, kept: str, ends: str
+) -> None:
+    arena = Arena.open("gateway-1", 2**24, tmp_path)
+    block = arena.allocate(16, "scheduler")
+    block.memory[:] = np.arange(4, dtype=np.float32).tobytes()
+    data = ArenaReader(arena.host, tmp_path).view(block.ref(0, 16))
+    shared = request()._replace(inputs=(Tensor("X", "FP32", (4,), data),), is_borrowed=True)
+    backend = load(KEEPING.format(kept=kept, ends=ends))
+    with pytest.raises(InternalError) if "raise" in ends else nullcontext():
+        backend.execute([shared])
+    backend.let_go()
+    block.memory[:] = b"\xff" * 16
+    expected = [1, 2] if "[1:3]" in kept else [0, 1, 2, 3]
+    assert values(answer(backend, request()).outputs[0]) == expected
+    arena.close()
+
+
+def test_an_input_that_is_given_back_as_it_came_is_not_copied(load: Load, tmp_path: Path) -> None:
+    text = """
+        import triton_python_backend_utils as pb_utils
+
+        class TritonPythonModel:
+            def execute(self, requests):
+                return [pb_utils.InferenceResponse(request.inputs()) for request in requests]
+    """
+    data = memoryview(bytes(16))
+    shared = request()._replace(inputs=(Tensor("X", "FP32", (4,), data),), is_borrowed=True)
+    (output,) = answer(load(text, output=[X]), shared).outputs
+    assert output.data is data

@@ -1,22 +1,27 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
-from requests_to_execute import infer_request, items_of, tensor
+from requests_to_execute import infer_request, items_of, large_tensor, tensor
 from shoal.core.encoding import SCHEMA, decode
 from shoal.core.errors import Code, InvalidArgument, ShoalError
 from shoal.core.messages import InferResponse, Timings
-from shoal.core.tensors import Tensor
-from shoal.workers.backend import Response
+from shoal.core.tensors import ArenaRef
+from shoal.memory import Arena, Packed, pack
 from shoal.workers.executor.answers import Answer, KeptAnswers, answer, lost
-from shoal.workers.executor.execution import Result
+from shoal.workers.executor.execution import Answered, Result
 
 TIMES = Timings(1, 2, 3, 4)
 
 
-def result(response: Response, executed: bool = True, **fields: Any) -> Result:
-    (item,) = items_of(infer_request(tensor("A", [[1.0]]), counter=9, **fields))
-    return Result(item, response, executed, TIMES)
+def result(answered: Answered, executed: bool = True) -> Result:
+    (item,) = items_of(infer_request(tensor("A", [[1.0]]), counter=9))
+    return Result(item, answered, executed, TIMES)
+
+
+def refused(error: ShoalError) -> Answered:
+    return Answered(Packed((), [], None), {}, error)
 
 
 def decoded(given: Answer) -> InferResponse:
@@ -29,35 +34,36 @@ def failure(given: Answer) -> tuple[int, str]:
     return error
 
 
-def outputs(*names: str) -> tuple[Tensor, ...]:
-    return tuple(tensor(name, [[float(index)]]) for index, name in enumerate(names))
-
-
 def test_outputs_follow_the_header_untouched() -> None:
-    x, y = outputs("X", "Y")
-    given = answer(result(Response((x, y), {"p": 1}, None)))
+    x, y = tensor("X", [[1.0]]), tensor("Y", [[2.0]])
+    given = answer(result(Answered(pack((x, y), None, "g"), {"p": 1}, None)))
     message = decoded(given)
     assert [(o.name, o.ref.offset) for o in message.outputs] == [("X", 0), ("Y", 4)]
-    assert given.buffers == (x.data, y.data)
+    assert (given.buffers, given.generation) == ((x.data, y.data), None)
     assert (message.counter, message.final, message.executed, message.error) == (9, True, True, None)
     assert (message.parameters, message.timings) == ({"p": 1}, TIMES)
 
 
-def test_only_what_was_asked_for_leaves() -> None:
-    given = answer(result(Response(outputs("X", "Y"), {}, None), outputs=("Y",)))
-    assert [output.name for output in decoded(given).outputs] == ["Y"]
+def test_outputs_in_a_block_are_referred_to_and_do_not_count_as_kept_bytes(tmp_path: Path) -> None:
+    arena = Arena.open("executor-1", 2**24, tmp_path)
+    given = answer(result(Answered(pack([large_tensor("X")], arena, "g"), {}, None)))
+    (output,) = decoded(given).outputs
+    assert isinstance(output.ref, ArenaRef)
+    assert (given.buffers, given.generation) == ((), output.ref.generation)
+    assert given.nbytes < 1024
+    arena.close()
 
 
 def test_an_error_carries_no_outputs() -> None:
-    given = answer(result(Response(outputs("X"), {}, InvalidArgument("no")), executed=False))
+    given = answer(result(refused(InvalidArgument("no")), executed=False))
     message = decoded(given)
     assert (message.error, message.outputs, message.executed) == ((Code.INVALID_ARG, "no"), (), False)
-    assert given.buffers == ()
+    assert (given.buffers, given.generation) == ((), None)
 
 
 def test_parameters_that_cannot_travel_become_an_error() -> None:
     parameters: Any = {"p": object()}
-    assert failure(answer(result(Response((), parameters, None))))[0] == Code.INTERNAL
+    assert failure(answer(result(Answered(Packed((), [], None), parameters, None))))[0] == Code.INTERNAL
 
 
 def test_an_answer_that_is_gone_is_unavailable() -> None:
@@ -105,6 +111,15 @@ def test_an_answer_above_the_limit_alone_is_not_kept() -> None:
     assert answers.keys(0.0) == ()
 
 
+def test_an_answer_goes_with_its_block_and_with_no_other() -> None:
+    answers = KeptAnswers()
+    answers.keep(("g", 1), kept()._replace(generation=7), 0.0)
+    answers.forget(("g", 1), 6)
+    assert answers.keys(0.0) == (("g", 1),)
+    answers.forget(("g", 1), 7)
+    assert answers.keys(0.0) == ()
+
+
 def test_a_second_answer_replaces_the_first() -> None:
     answers = KeptAnswers(limit_bytes=25)
     answers.keep(("g", 1), kept(20), 0.0)
@@ -115,8 +130,8 @@ def test_a_second_answer_replaces_the_first() -> None:
 
 def test_errors_of_every_kind_can_be_sent() -> None:
     for kind in ShoalError.__subclasses__():
-        assert failure(answer(result(Response((), {}, kind("text"))))) == (int(kind.code), "text")
+        assert failure(answer(result(refused(kind("text"))))) == (int(kind.code), "text")
 
 
 def test_an_error_whose_text_is_no_text_can_be_sent() -> None:
-    assert failure(answer(result(Response((), {}, InvalidArgument("file \udcff"))))) == (3, "file \\udcff")
+    assert failure(answer(result(refused(InvalidArgument("file \udcff"))))) == (3, "file \\udcff")

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 import pytest
 
 from idle_backend import IdleBackend
-from requests_to_execute import infer_request, items_of, tensor
+from requests_to_execute import NO_MEMORY, infer_request, items_of, tensor
 from shoal.core.errors import InternalError, InvalidArgument, ShoalError
 from shoal.workers import board
 from shoal.workers.backend import Execution, InstanceSpec, ModelSource, Request
 from shoal.workers.control import Load
 from shoal.workers.executor.execution import Outcome
-from shoal.workers.executor.instance import WAITING_LIMIT, Instance, Work
+from shoal.workers.executor.instance import WAITING_LIMIT, Instance, Surroundings, Work
 
 LOAD = Load(3, "m", 1, "g1", "/models/m", {"name": "m", "max_batch_size": 8}, {}, "m_0", "CPU", 0)
 
@@ -90,7 +90,7 @@ def work(batch_id: int) -> Work:
 
 def make(board_fd: int) -> tuple[Instance, Loop, Reported]:
     loop, reported = Loop(), Reported()
-    return Instance(LOAD, Recording, board_fd, loop.calls.put, reported), loop, reported
+    return Instance(LOAD, Recording, Surroundings(board_fd, NO_MEMORY, loop.calls.put), reported), loop, reported
 
 
 def test_an_instance_loads_executes_in_order_and_unloads(board_fd: int) -> None:

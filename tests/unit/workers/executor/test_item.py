@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 
-from requests_to_execute import batch_of, infer_request, items_of, tensor
+from requests_to_execute import batch_of, infer_request, items_of, large_tensor, tensor
 from shoal.core.errors import Cancelled, Unavailable
+from shoal.memory import Arena, ArenaReader
 from shoal.workers.executor.item import decode_items
 
 MS = 1_000_000
@@ -60,3 +62,34 @@ def test_the_model_sees_a_cancellation_and_a_deadline_that_passed() -> None:
     assert late.request.is_cancelled()
     plain.cancel()
     assert plain.request.is_cancelled()
+
+
+def test_inputs_in_shared_memory_are_read_where_they_are(tmp_path: Path) -> None:
+    arena = Arena.open("gateway-1", 2**24, tmp_path)
+    reader = ArenaReader(arena.host, tmp_path)
+    (item,) = items_of(infer_request(tensor("A", [[1]]), large_tensor("B", 7), arena=arena), view=reader.view)
+    assert item.is_borrowed
+    assert item.request.is_borrowed
+    small, large = (t.data for t in item.request.inputs)
+    assert (len(small), bytes(large)) == (4, b"\7" * 65536)
+    (block,) = arena.held()
+    block.memory[0] = 8
+    assert large[0] == 8
+    item.let_go()
+    assert item.request.inputs == ()
+    arena.close()
+
+
+def test_an_input_that_cannot_be_read_is_the_refusal_of_its_request_alone(tmp_path: Path) -> None:
+    arena = Arena.open("gateway-1", 2**24, tmp_path)
+    reader = ArenaReader(arena.host, tmp_path)
+    lost = infer_request(tensor("A", [[1]]), large_tensor("B"), arena=arena)
+    arena.free(arena.held()[0].generation)
+    first, second = items_of(lost, infer_request(tensor("A", [[1]])), view=reader.view)
+    refusal = first.refusal(0)
+    assert isinstance(refusal, Unavailable)
+    assert refusal.message.startswith(
+        "model 'm', input 'B': its 65536 bytes of shared memory cannot be read: block 1 of"
+    )
+    assert (first.is_borrowed, second.refusal(0)) == (False, None)
+    arena.close()

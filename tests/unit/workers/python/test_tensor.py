@@ -75,11 +75,26 @@ def test_an_input_handed_on_untouched_keeps_its_bytes() -> None:
     assert to_wire(given(tensor)) == tensor
 
 
-def test_what_leaves_is_a_copy() -> None:
-    array = np.zeros(2, np.int32)
+def test_what_leaves_is_a_copy_if_it_is_small() -> None:
+    array = np.zeros(1024, np.int32)
     left = to_wire(Tensor("X", array))
     array[:] = 1
-    assert bytes(left.data) == bytes(8)
+    assert bytes(left.data) == bytes(4096)
+
+
+def test_what_leaves_is_a_view_that_can_be_told_from_lasting_data_if_it_is_large() -> None:
+    array = np.zeros(1025, np.int32)
+    left = to_wire(Tensor("X", array))
+    assert isinstance(left.data, memoryview)
+    assert not left.data.readonly
+    array[:] = 1
+    assert bytes(left.data) == array.tobytes()
+
+
+@pytest.mark.parametrize("array", [np.arange(4096.0).reshape(64, 64).T, np.ma.masked_array(np.ones(1025))])
+def test_large_arrays_of_any_layout_and_kind_leave_row_major(array: npt.NDArray[Any]) -> None:
+    left = to_wire(Tensor("X", array))
+    assert (left.shape, bytes(left.data)) == (array.shape, array.tobytes())
 
 
 @pytest.mark.parametrize(

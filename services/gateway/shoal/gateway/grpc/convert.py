@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.core.errors import InvalidArgument
-from shoal.core.tensors import Tensor
 from shoal.gateway.classification import classify
 from shoal.gateway.grpc.contents import typed_contents
 from shoal.gateway.grpc.model_version import parse_version
@@ -21,6 +20,7 @@ from shoal.gateway.grpc.schema import service_pb2
 from shoal.gateway.grpc.wire import field_prefix, split_field
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.request import InferAnswer, InferCall
+from shoal.gateway.scattered import Input, Pieces, joined, tensor_of, views_of
 
 #: The largest message that gRPC can carry.
 MESSAGE_LIMIT_BYTES = 2**31 - 1
@@ -32,21 +32,23 @@ _RAW_INPUT_CONTENTS = 7
 _RAW_OUTPUT_CONTENTS = 6
 
 Buffer = bytes | memoryview
+#: A message as it came.
+Received = bytes | memoryview | Pieces
 
 
 class InferMessage(NamedTuple):
     """A parsed `ModelInferRequest` and its raw contents, which may be views of the received message."""
 
     request: Any  # generated protobuf message, without types
-    raw: list[Buffer]
+    raw: list[Received]
 
 
-def decode_infer(message: Buffer) -> InferMessage:
+def decode_infer(message: Received) -> InferMessage:
     """Parse a request. Raises protobuf's DecodeError when it is none."""
     if len(message) < _SPLIT_FROM_BYTES:
-        request = service_pb2.ModelInferRequest.FromString(message)
+        request = service_pb2.ModelInferRequest.FromString(joined(message))
         return InferMessage(request, list(request.raw_input_contents))
-    rest, raw = split_field(memoryview(message), _RAW_INPUT_CONTENTS)
+    rest, raw = split_field(views_of(message), _RAW_INPUT_CONTENTS)
     return InferMessage(service_pb2.ModelInferRequest.FromString(rest), [*raw])
 
 
@@ -118,7 +120,7 @@ def encode_answer(answer: InferAnswer) -> list[Buffer]:
     return pieces
 
 
-def _inputs(message: InferMessage) -> tuple[Tensor, ...]:
+def _inputs(message: InferMessage) -> tuple[Input, ...]:
     request, raw = message
     model = request.model_name
     remaining = iter(raw)
@@ -138,7 +140,7 @@ def _inputs(message: InferMessage) -> tuple[Tensor, ...]:
             )
         else:
             data = typed_contents(given.contents, datatype, name, model)
-        inputs.append(Tensor(name, datatype, tuple(given.shape), data))
+        inputs.append(tensor_of(name, datatype, tuple(given.shape), data))
     return tuple(inputs)
 
 

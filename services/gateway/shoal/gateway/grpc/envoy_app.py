@@ -10,7 +10,8 @@ from shoal.bus import Bus
 from shoal.gateway.grpc.envoy_process import EnvoyApp, EnvoyEndpoint
 from shoal.gateway.grpc.options import grpc_options
 from shoal.gateway.grpc.server import ARGUMENTS
-from shoal.gateway.options import LISTEN_TO, make_gateway
+from shoal.gateway.opening import open_gateway
+from shoal.gateway.options import LISTEN_TO
 from shoal.runtime.lifecycle import Lifecycle
 from shoal.runtime.service import configure_logs, serve_linked
 from shoal.runtime.settings import bus_settings
@@ -22,12 +23,8 @@ async def _main(endpoint: EnvoyEndpoint, lifecycle: Lifecycle) -> None:
     arguments = argparse.Namespace(**json.loads(os.environ[ARGUMENTS]))
 
     async def serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -> None:
-        gateway = make_gateway(bus, arguments)
-        await gateway.open()
-        try:
+        async with open_gateway(bus, arguments) as gateway:
             await endpoint.serve(grpc_options(arguments), gateway, lifecycle)
-        finally:
-            await gateway.close()
 
     settings = bus_settings(argparse.Namespace(), os.environ)
     listen_to = LISTEN_TO

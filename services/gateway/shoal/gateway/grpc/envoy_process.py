@@ -39,23 +39,23 @@ import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from shoal.core.errors import ShoalError
 from shoal.gateway.grpc.choose import EnvoyFiles
 from shoal.gateway.grpc.envoy_admin import Admin
 from shoal.gateway.grpc.envoy_config import envoy_config
-from shoal.gateway.grpc.gateway_api import GatewayApi
-from shoal.gateway.grpc.handlers import Handlers
 from shoal.gateway.grpc.listen_address import claimable
-from shoal.gateway.grpc.open_calls import AsgiMessage, Receive
 from shoal.gateway.grpc.options import DRAIN_NOTICE_S, GrpcOptions
-from shoal.gateway.grpc.service import Service
-from shoal.gateway.grpc.transport_envoy import EnvoyCalls, Scope, Send
 from shoal.runtime.lifecycle import Lifecycle
 from shoal.runtime.private_folder import PrivateFolder
 from shoal.runtime.service import EXIT_ENVIRONMENT, EXIT_FAILURE, EXIT_OK, EnvironmentTrouble
 from shoal.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from shoal.gateway.grpc.gateway_api import GatewayApi
+    from shoal.gateway.grpc.open_calls import AsgiMessage, Receive
+    from shoal.gateway.grpc.transport_envoy import EnvoyCalls, Scope, Send
 
 _log = get_logger("gateway")
 
@@ -115,6 +115,11 @@ class EnvoyEndpoint:
     async def serve(self, options: GrpcOptions, gateway: GatewayApi, lifecycle: Lifecycle) -> None:
         """Open the endpoint; serve until `lifecycle.stopping`, then drain. Raises TimeoutError when Envoy does not
         open the port."""
+        # Not before the process is Envoy: Python is started anew in there, and would import them a second time.
+        from shoal.gateway.grpc.handlers import Handlers
+        from shoal.gateway.grpc.service import Service
+        from shoal.gateway.grpc.transport_envoy import EnvoyCalls
+
         calls = EnvoyCalls(Service(Handlers(gateway)))
         self.opened.set_result(calls)
         address = await self._admin.listen_address()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from shoal.gateway.grpc.convert import MESSAGE_LIMIT_BYTES, Buffer
 from shoal.gateway.grpc.status import INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, RpcError
+from shoal.gateway.scattered import PieceReader, Pieces, joined, views_of
 
 #: Compressed flag and length, before each message.
 PREFIX_NBYTES = 5
@@ -39,18 +40,20 @@ def frame_nbytes(body: Buffer) -> int:
     return nbytes + PREFIX_NBYTES
 
 
-def unframe(body: bytes, encoding: bytes) -> memoryview:
-    """The only message of a unary request's body, decompressed; a view of `body` when it was not compressed.
+def unframe(body: bytes | Pieces, encoding: bytes) -> memoryview | Pieces:
+    """The only message of a unary request's body, decompressed; views of `body` when it was not compressed.
 
     Raises RpcError for a body that is not exactly one frame, and for compression that is not served.
     """
     if len(body) < PREFIX_NBYTES:
         raise RpcError(INTERNAL, f"request has {len(body)} bytes, expected one message with its 5-byte prefix")
-    nbytes = frame_nbytes(body)
+    unread = PieceReader(views_of(body))
+    prefix = joined(unread.take(PREFIX_NBYTES))
+    nbytes = frame_nbytes(prefix)
     if len(body) != nbytes:
         raise RpcError(INTERNAL, f"request has {len(body)} bytes, expected {nbytes}: one message and nothing else")
-    message = memoryview(body)[PREFIX_NBYTES:]
-    return _decompress(message, encoding) if body[0] else message
+    message = unread.take(unread.left)
+    return _decompress(joined(message), encoding) if prefix[0] else message
 
 
 def frame(pieces: Sequence[Buffer]) -> bytes:
@@ -58,7 +61,7 @@ def frame(pieces: Sequence[Buffer]) -> bytes:
     return b"".join((b"\0", sum(map(len, pieces)).to_bytes(4), *pieces))
 
 
-def _decompress(message: memoryview, encoding: bytes) -> memoryview:
+def _decompress(message: Buffer, encoding: bytes) -> memoryview:
     window_bits = _WINDOW_BITS.get(encoding)
     if window_bits is None:
         raise RpcError(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from shoal.core.errors import Unsupported
-from shoal.gateway.grpc.convert import InferMessage, classified, to_call, wanted_classes
+from shoal.gateway.grpc.convert import InferMessage, Received, classified, to_call, wanted_classes
 from shoal.gateway.grpc.gateway_api import GatewayApi
 from shoal.gateway.grpc.model_version import parse_version
 from shoal.gateway.grpc.schema import json_format, model_config_pb2, service_pb2
@@ -48,7 +48,7 @@ class Handlers:
     async def server_ready(self, request: Any, context: CallContext) -> Any:
         return service_pb2.ServerReadyResponse(ready=self._gateway.server_ready())
 
-    async def health_check(self, request: bytes | memoryview, context: CallContext) -> bytes:
+    async def health_check(self, request: Received, context: CallContext) -> bytes:
         """Triton's answer is the readiness, whichever service is named."""
         return _SERVING if self._gateway.server_ready() else _NOT_SERVING
 
@@ -96,5 +96,7 @@ class Handlers:
         if served.config.decoupled:
             raise Unsupported("ModelInfer RPC doesn't support models with decoupled transaction policy")
         classes = wanted_classes(message)
-        answer = await self._gateway.infer(to_call(message, context.deadline_s, context.traceparent))
+        execution = self._gateway.infer(to_call(message, context.deadline_s, context.traceparent))
+        del message, request  # a copy of the tensors is made, for which the message need not be kept
+        answer = await execution
         return classified(answer, classes, served) if classes else answer

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from shoal.bus import BusSettings
 from shoal.gateway.grpc.choose import choose
 from shoal.gateway.grpc.envoy_process import become_envoy
-from shoal.gateway.grpc.gateway_api import GatewayApi
 from shoal.gateway.grpc.options import grpc_options
 from shoal.runtime.lifecycle import Lifecycle
 from shoal.runtime.settings import to_environment
 from shoal.telemetry.logs import get_logger
+
+if TYPE_CHECKING:
+    from shoal.gateway.grpc.gateway_api import GatewayApi
 
 __all__ = ["ARGUMENTS", "launch", "serve"]
 

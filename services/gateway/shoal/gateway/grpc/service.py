@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
 from shoal.core.errors import ShoalError
-from shoal.gateway.grpc.convert import Buffer, decode_infer, encode_answer
+from shoal.gateway.grpc.convert import Buffer, Received, decode_infer, encode_answer
 from shoal.gateway.grpc.handlers import CallContext, Handlers
 from shoal.gateway.grpc.schema import DecodeError, Message, service_pb2
 from shoal.gateway.grpc.status import INTERNAL, UNIMPLEMENTED, RpcError
+from shoal.gateway.scattered import joined
 from shoal.telemetry.logs import get_logger
 
 INFERENCE_SERVICE = "inference.GRPCInferenceService"
@@ -21,7 +22,7 @@ _log = get_logger("gateway")
 class Rpc(NamedTuple):
     """A unary RPC: how its message is read, what handles it, and how the result is written, in pieces."""
 
-    decode: Callable[[Buffer], Any]
+    decode: Callable[[Received], Any]
     handle: Callable[[Any, CallContext], Awaitable[Any]]
     encode: Callable[[Any], Sequence[Buffer]]
 
@@ -41,14 +42,16 @@ class Service:
             return RpcError(UNIMPLEMENTED, f"{method} is not served by this release over gRPC")
         return RpcError(UNIMPLEMENTED, f"unknown method '{path}'; served are {INFERENCE_SERVICE} and {HEALTH_SERVICE}")
 
-    async def call(self, path: str, message: Buffer, context: CallContext) -> Sequence[Buffer]:
-        """The response message in pieces. The message may be kept referenced until the call is over.
+    async def call(self, path: str, message: Received, context: CallContext) -> Sequence[Buffer]:
+        """The response message in pieces. The message may be kept referenced until the call is over, but need not.
 
         Raises RpcError, and nothing else but CancelledError.
         """
         rpc = self._rpcs[path]
         try:
-            return rpc.encode(await rpc.handle(rpc.decode(message), context))
+            handling = rpc.handle(rpc.decode(message), context)
+            del message  # the handler knows how long it needs it
+            return rpc.encode(await handling)
         except ShoalError as error:
             raise RpcError(error.grpc_status, error.message) from error
         except DecodeError as error:
@@ -77,7 +80,7 @@ def _table(handlers: Handlers) -> dict[str, Rpc]:
 
 
 def _message_rpc(request: Any, handle: Callable[[Any, CallContext], Awaitable[Any]]) -> Rpc:
-    return Rpc(request.FromString, handle, _serialize)
+    return Rpc(lambda message: request.FromString(joined(message)), handle, _serialize)
 
 
 def _known_methods() -> frozenset[str]:
@@ -89,7 +92,7 @@ def _serialize(message: Message) -> Sequence[Buffer]:
     return (message.SerializeToString(),)
 
 
-def _as_it_is(message: Buffer) -> Buffer:
+def _as_it_is(message: Received) -> Received:
     return message
 
 

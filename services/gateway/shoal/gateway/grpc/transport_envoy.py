@@ -19,6 +19,7 @@ from shoal.gateway.grpc.handlers import CallContext
 from shoal.gateway.grpc.open_calls import AsgiMessage, EndedEarly, OpenCalls, Receive
 from shoal.gateway.grpc.service import Service
 from shoal.gateway.grpc.status import DEADLINE_EXCEEDED, RpcError, encode_message
+from shoal.gateway.scattered import Pieces, views_of
 
 #: An ASGI scope; its keys are the specification's, their values have no common type.
 Scope = Mapping[str, Any]
@@ -74,7 +75,9 @@ class EnvoyCalls:
         try:
             message = await _message(body, headers.get(b"grpc-encoding", b""))
             context = CallContext(deadline_s, headers.get(b"traceparent", b"").decode("latin-1"))
-            return frame(await self._service.call(path, message, context))
+            answering = self._service.call(path, message, context)
+            del body, message  # kept for as long as they are needed there
+            return frame(await answering)
         except asyncio.CancelledError:
             if call.ended_early is EndedEarly.DEADLINE:
                 raise RpcError(DEADLINE_EXCEEDED, "Deadline Exceeded") from None
@@ -84,8 +87,11 @@ class EnvoyCalls:
             self.open.close(call)
 
 
-async def _receive_body(receive: Receive) -> bytes:
-    """The whole request body. Raises ClientLeft, and RpcError as soon as the body is known to be too large."""
+async def _receive_body(receive: Receive) -> bytes | Pieces:
+    """The whole request body, in the pieces in which it came.
+
+    Raises ClientLeft, and RpcError as soon as the body is known to be too large.
+    """
     event = await receive()
     if event["type"] != "http.request":
         raise ClientLeft
@@ -105,11 +111,11 @@ async def _receive_body(receive: Receive) -> bytes:
             raise ClientLeft
         pieces.append(event["body"])
         nbytes += len(event["body"])
-    return b"".join(pieces)
+    return Pieces([memoryview(piece) for piece in pieces])
 
 
-async def _message(body: bytes, encoding: bytes) -> memoryview:
-    if body[:1] == b"\1" and len(body) >= _INFLATE_ASIDE_FROM_BYTES:
+async def _message(body: bytes | Pieces, encoding: bytes) -> memoryview | Pieces:
+    if views_of(body)[0][:1] == b"\1" and len(body) >= _INFLATE_ASIDE_FROM_BYTES:
         return await asyncio.to_thread(unframe, body, encoding)
     return unframe(body, encoding)
 

@@ -8,43 +8,43 @@ in a message is free.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.protobuf.message import DecodeError
+
+from shoal.gateway.scattered import PieceReader, Pieces, joined, views_of
 
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _FIXED_NBYTES = {_FIXED64: 8, _FIXED32: 4}
 _VARINT_MAX_NBYTES = 10
 
 
-def split_field(message: memoryview, number: int) -> tuple[bytes, list[memoryview]]:
+def split_field(message: Sequence[memoryview | bytes], number: int) -> tuple[bytes, list[memoryview | Pieces]]:
     """The message without its `bytes` field of this number, and the values of that field in order.
 
-    The values are views of `message`. Raises DecodeError when it is not a well-formed sequence of fields.
+    `message` comes in pieces, and so do values that reach over a border between them; they are views of it. Raises
+    DecodeError when it is not a well-formed sequence of fields.
     """
-    tag = number << 3 | _DELIMITED
-    kept: list[memoryview] = []
-    values: list[memoryview] = []
-    position, end = 0, len(message)
-    while position < end:
-        start = position
-        found, position = _varint(message, position)
-        kind = found & 7
+    wanted = number << 3 | _DELIMITED
+    kept: list[memoryview | bytes] = []
+    values: list[memoryview | Pieces] = []
+    unread = PieceReader(message)
+    while unread.left:
+        tag = _varint(unread)
+        kind = tag & 7
+        if tag == wanted:
+            values.append(_take(unread, _varint(unread)))
+            continue
+        kept.append(_encode_varint(tag))
         if kind == _DELIMITED:
-            nbytes, position = _varint(message, position)
+            nbytes = _varint(unread)
+            kept += (_encode_varint(nbytes), *views_of(_take(unread, nbytes)))
         elif kind == _VARINT:
-            _, position = _varint(message, position)
-            nbytes = 0
+            kept.append(_encode_varint(_varint(unread)))
         elif kind in _FIXED_NBYTES:
-            nbytes = _FIXED_NBYTES[kind]
+            kept += views_of(_take(unread, _FIXED_NBYTES[kind]))
         else:
             raise DecodeError(f"field of wire type {kind}")
-        if nbytes > end - position:
-            raise DecodeError(f"field of {nbytes} bytes where {end - position} are left")
-        stop = position + nbytes
-        if found == tag:
-            values.append(message[position:stop])
-        else:
-            kept.append(message[start:stop])
-        position = stop
     return b"".join(kept), values
 
 
@@ -53,13 +53,19 @@ def field_prefix(number: int, nbytes: int) -> bytes:
     return _encode_varint(number << 3 | _DELIMITED) + _encode_varint(nbytes)
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    """The number that starts at `position`, and where the next byte after it is."""
+def _take(message: PieceReader, nbytes: int) -> memoryview | Pieces:
+    if nbytes > message.left:
+        raise DecodeError(f"field of {nbytes} bytes where {message.left} are left")
+    return message.take(nbytes)
+
+
+def _varint(message: PieceReader) -> int:
     value = 0
-    for count, byte in enumerate(data[position : position + _VARINT_MAX_NBYTES]):
-        value |= (byte & 0x7F) << 7 * count
+    for shift in range(0, 7 * _VARINT_MAX_NBYTES, 7):
+        byte = joined(_take(message, 1))[0]
+        value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position + count + 1
+            return value
     raise DecodeError("number without an end")
 
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from time import monotonic
-from typing import Any, NamedTuple
 
 from shoal.core.errors import InvalidArgument, ShoalError, Unsupported
-from shoal.gateway.admission import Admission, Overloaded
 from shoal.gateway.gateway import Gateway
 from shoal.gateway.http import compression
 from shoal.gateway.http.asgi import BINARY, JSON, TEXT, Headers, Receive, Scope, Send, error_body, send_all, send_error
 from shoal.gateway.http.disconnects import Disconnects
 from shoal.gateway.http.infer_headers import InferHeaders, read_headers
-from shoal.gateway.http.infer_request import CallContext, ParsedRequest, parse_request
+from shoal.gateway.http.infer_request import AnswerForm, CallContext, parse_request
 from shoal.gateway.http.infer_response import InferBody, render
 from shoal.gateway.http.raw_request import parse_raw_request
+from shoal.gateway.http.request_body import ClientLeft, RequestBody
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.normalize import check
 from shoal.gateway.request import InferAnswer
@@ -24,16 +24,13 @@ from shoal.gateway.request import InferAnswer
 _IDENTITY = "identity"
 #: Below this size one write of everything is cheaper than several.
 _JOIN_LIMIT_NBYTES = 64 * 1024
-#: Above this size a body is compressed in a thread, so that other requests go on.
-_THREAD_NBYTES = 256 * 1024
-
+#: Above these sizes a response is compressed in a thread, a request decompressed, JSON parsed: other requests go on.
+_COMPRESS_ASIDE_NBYTES = 256 * 1024
+_DECOMPRESS_ASIDE_NBYTES = 64 * 1024
+_PARSE_ASIDE_NBYTES = 1024 * 1024
 
 #: The rest of a body that is not read would be taken for the next request.
 _CLOSE: Headers = [(b"connection", b"close")]
-
-
-class ClientLeft(Exception):
-    """The client closed its connection before its request was answered."""
 
 
 class InferRoute:
@@ -50,61 +47,81 @@ class InferRoute:
             await send_all(send, 405, TEXT, error_body("Method Not Allowed"))
             return
         headers = read_headers(scope["headers"])
-        body = _Body(self._gateway.admission, headers.content_nbytes)
+        body = RequestBody(self._gateway.admission, headers.content_nbytes)
         try:
             body.enter()
-        except Overloaded as overloaded:
-            await send_error(send, overloaded, TEXT, _CLOSE)
+        except ShoalError as refusal:
+            await send_error(send, refusal, TEXT, _CLOSE)
             return
         try:
-            await self._answer(_Exchange(name, version, headers, receive, send, body), await body.read(receive))
-        except Overloaded as overloaded:
-            await send_error(send, overloaded, TEXT, _CLOSE)
+            await body.read(receive)
+        except ShoalError as refusal:
+            await send_error(send, refusal, TEXT, _CLOSE)
         except ClientLeft:
-            return
+            pass
+        else:
+            await self._answer(_Exchange(name, version, headers, receive, send, body))
         finally:
             body.leave()
 
-    async def _answer(self, exchange: _Exchange, body: bytes) -> None:
-        name, version, headers, receive, send, _ = exchange
-        content_type = TEXT
+    async def _answer(self, exchange: _Exchange) -> None:
+        send, headers = exchange.send, exchange.headers
         try:
+            name, version = exchange.name, exchange.version
             context = CallContext(name, version, headers.deadline_s(monotonic()), headers.traceparent)
-            served = await self._find_model(name, version)
-            if headers.content_encoding:
-                body = compression.decompress(body, headers.content_encoding, self._max_input_nbytes)
-                exchange.counted.grow_to(len(body))
-            json_nbytes = headers.json_nbytes(len(body))
-            content_type = JSON
-            parsed = self._parse(context, body, json_nbytes, served)
-            checked = check(parsed.call, served)
-            content_type = TEXT
-            answer = await self._execute(self._gateway.execute(checked), receive)
-            rendered = render(answer, parsed, served)
+            served = self._gateway.models.find(name, version) or await self._gateway.look_up(name, version)
+            if served.config.decoupled:
+                raise Unsupported("HTTP end point doesn't support models with decoupled transaction policy")
+            form, execution = await self._start(exchange, context, served)
+            rendered = render(await self._execute(execution, exchange.receive), form, served)
         except ShoalError as error:
-            await send_error(send, error, content_type, _refusal_headers(error))
+            await send_error(send, error, exchange.content_type, _refusal_headers(error))
+            return
+        except ClientLeft:
             return
         encoding = compression.choose(headers.accept_encoding) if headers.accept_encoding else _IDENTITY
         await _send_body(send, rendered, encoding)
 
-    async def _find_model(self, name: str, version: int | None) -> ServedVersion:
-        served = self._gateway.models.find(name, version) or await self._gateway.look_up(name, version)
-        if served.config.decoupled:
-            raise Unsupported("HTTP end point doesn't support models with decoupled transaction policy")
-        return served
-
-    def _parse(self, context: CallContext, body: bytes, json_nbytes: int, served: ServedVersion) -> ParsedRequest:
-        limited_nbytes = json_nbytes or len(body)
-        if limited_nbytes > self._max_input_nbytes:
-            raise InvalidArgument(
-                f"request of {limited_nbytes} bytes exceeds the maximum allowed size of {self._max_input_nbytes} "
-                "bytes. Use --http-max-input-size to increase the limit."
-            )
+    async def _start(
+        self, exchange: _Exchange, context: CallContext, served: ServedVersion
+    ) -> tuple[AnswerForm, Awaitable[InferAnswer]]:
+        """Have the request executed. A body whose tensors were copied is let go of when this returns."""
+        body = exchange.body.take()
+        if exchange.headers.content_encoding:
+            body = await self._decompress(exchange, body)
+        nbytes = sum(map(len, body))
+        json_nbytes = exchange.headers.json_nbytes(nbytes)
+        exchange.content_type = JSON
+        self._check_size(json_nbytes or nbytes)
         if json_nbytes == 0:
-            return parse_raw_request(context, body, served.config)
-        return parse_request(context, body, json_nbytes)
+            parsed = parse_raw_request(context, body, served.config)
+        elif json_nbytes <= _PARSE_ASIDE_NBYTES:
+            parsed = parse_request(context, body, json_nbytes)
+        else:
+            parsed = await asyncio.to_thread(parse_request, context, body, json_nbytes)
+        checked = check(parsed.call, served)
+        exchange.content_type = TEXT
+        return parsed.form, self._gateway.execute(checked)
 
-    async def _execute(self, execution: Coroutine[Any, Any, InferAnswer], receive: Receive) -> InferAnswer:
+    async def _decompress(self, exchange: _Exchange, body: Sequence[bytes]) -> Sequence[bytes]:
+        """The plain body, counted as such."""
+        joined, encoding = b"".join(body), exchange.headers.content_encoding
+        if len(joined) <= _DECOMPRESS_ASIDE_NBYTES:
+            plain = compression.decompress(joined, encoding, self._max_input_nbytes)
+        else:
+            plain = await asyncio.to_thread(compression.decompress, joined, encoding, self._max_input_nbytes)
+        exchange.body.grow_to(len(plain))
+        return (plain,)
+
+    def _check_size(self, nbytes: int) -> None:
+        """Of what is not taken apart without being held as a whole."""
+        if nbytes > self._max_input_nbytes:
+            raise InvalidArgument(
+                f"request of {nbytes} bytes exceeds the maximum allowed size of {self._max_input_nbytes} bytes. "
+                "Use --http-max-input-size to increase the limit."
+            )
+
+    async def _execute(self, execution: Awaitable[InferAnswer], receive: Receive) -> InferAnswer:
         """Await the answer; ends in ClientLeft (and a withdrawn request) when the client closes its connection."""
         watch = self._disconnects.watch(receive)
         try:
@@ -119,53 +136,17 @@ class InferRoute:
             self._disconnects.unwatch(watch)
 
 
-class _Exchange(NamedTuple):
-    """One request on its way through the route."""
+@dataclass(slots=True)
+class _Exchange:
+    """One request on its way through the route. An error would have `content_type`."""
 
     name: str
     version: int | None
     headers: InferHeaders
     receive: Receive
     send: Send
-    counted: _Body
-
-
-class _Body:
-    """A request's body and its place in the admission: what it declares is counted before it is read, what a chunked
-    one has is counted as it comes, and a compressed one counts with its plain size."""
-
-    __slots__ = ("_admission", "_nbytes")
-
-    def __init__(self, admission: Admission, declared_nbytes: int) -> None:
-        self._admission = admission
-        self._nbytes = declared_nbytes
-
-    def enter(self) -> None:
-        self._admission.enter(self._nbytes)
-
-    def leave(self) -> None:
-        self._admission.leave(self._nbytes)
-
-    def grow_to(self, nbytes: int) -> None:
-        """Count what the request holds by now, if that is more. Raises Overloaded."""
-        if nbytes > self._nbytes:
-            self._admission.grow(nbytes - self._nbytes)
-            self._nbytes = nbytes
-
-    async def read(self, receive: Receive) -> bytes:
-        """The whole body. Raises Overloaded, and ClientLeft when the client closes its connection first."""
-        chunks: list[bytes] = []
-        nbytes = 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                raise ClientLeft
-            chunk: bytes = message["body"]
-            nbytes += len(chunk)
-            self.grow_to(nbytes)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return chunk if len(chunks) == 1 else b"".join(chunks)
+    body: RequestBody
+    content_type: bytes = TEXT
 
 
 async def _send_body(send: Send, body: InferBody, encoding: str) -> None:
@@ -177,15 +158,16 @@ async def _send_body(send: Send, body: InferBody, encoding: str) -> None:
         plain = b"".join((body.json, *body.tail))
         parts: list[memoryview | bytes] = [
             await asyncio.to_thread(compression.compress, plain, encoding)
-            if nbytes > _THREAD_NBYTES
+            if nbytes > _COMPRESS_ASIDE_NBYTES
             else compression.compress(plain, encoding)
         ]
+        nbytes = len(parts[0])
         headers.append((b"content-encoding", encoding.encode()))
     elif nbytes <= _JOIN_LIMIT_NBYTES:
         parts = [b"".join((body.json, *body.tail))]
     else:
         parts = [body.json, *body.tail]
-    headers.append((b"content-length", b"%d" % sum(map(len, parts))))
+    headers.append((b"content-length", b"%d" % nbytes))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for part in parts[:-1]:
         await send({"type": "http.response.body", "body": part, "more_body": True})

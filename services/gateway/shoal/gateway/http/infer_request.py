@@ -1,10 +1,12 @@
 """An HTTP inference body -> `InferCall`: JSON, JSON with a binary tail, or bare tensor bytes.
 
-Errors come in the order in which Triton reads the document. Tensors of the binary tail are views of the body.
+Errors come in the order in which Triton reads the document. Tensors of the binary tail are views of the body, in as
+many pieces as it has there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shoal.core.datatypes import BYTE_SIZE, element_count
@@ -23,6 +25,7 @@ from shoal.gateway.http.json_access import (
 )
 from shoal.gateway.http.tensor_json import read_data
 from shoal.gateway.request import InferCall
+from shoal.gateway.scattered import Input, PieceReader, Pieces, joined, tensor_of
 
 #: More than any framework takes. The product of a million dimensions would take hours to compute.
 _RANK_LIMIT = 256
@@ -45,31 +48,38 @@ class OutputForm(NamedTuple):
     classes: int = 0
 
 
-class ParsedRequest(NamedTuple):
-    """A call and the form of its answer: `forms` by output name, `default_form` for outputs that were not listed."""
+class AnswerForm(NamedTuple):
+    """The form of an answer: `forms` by output name, `default_form` for outputs that were not listed."""
 
-    call: InferCall
     forms: dict[str, OutputForm]
     default_form: OutputForm
 
 
-def parse_request(context: CallContext, body: bytes, header_nbytes: int) -> ParsedRequest:
-    """Read a body whose first `header_nbytes` bytes are JSON. Raises InternalError and InvalidArgument in Triton's
-    words; names, counts and shapes are not compared with the model here."""
-    document = json_text.parse(body[:header_nbytes])
+class ParsedRequest(NamedTuple):
+    """A call and the form of its answer."""
+
+    call: InferCall
+    form: AnswerForm
+
+
+def parse_request(context: CallContext, body: Sequence[bytes], header_nbytes: int) -> ParsedRequest:
+    """Read a body, in the pieces in which it came, whose first `header_nbytes` bytes are JSON. Raises InternalError and
+    InvalidArgument in Triton's words; names, counts and shapes are not compared with the model here."""
+    reader = PieceReader(body)
+    document = json_text.parse(bytes(joined(reader.take(header_nbytes))))
     request_id = as_text(document["id"], "id") if has_member(document, "id") else ""
     parameters = read_parameters(document["parameters"]) if has_member(document, "parameters") else NO_PARAMETERS
-    inputs = _inputs(document, _Tail(memoryview(body)[header_nbytes:], context.model))
+    inputs = _inputs(document, _Tail(reader, context.model))
     forms = _output_forms(document)
     call = _call(context, request_id, parameters, inputs, tuple(forms))
-    return ParsedRequest(call, forms, OutputForm(parameters.is_binary_default))
+    return ParsedRequest(call, AnswerForm(forms, OutputForm(parameters.is_binary_default)))
 
 
 def _call(
     context: CallContext,
     request_id: str,
     parameters: RequestParameters,
-    inputs: tuple[Tensor, ...],
+    inputs: tuple[Input, ...],
     outputs: tuple[str, ...],
 ) -> InferCall:
     return InferCall(
@@ -91,31 +101,30 @@ def _call(
 class _Tail:
     """The binary part of a body, taken from the front."""
 
-    def __init__(self, data: memoryview, model: str) -> None:
-        self._data = data
+    def __init__(self, reader: PieceReader, model: str) -> None:
+        self._reader = reader
         self._model = model
 
-    def take(self, nbytes: int, name: str) -> memoryview:
-        taken, self._data = self._data[:nbytes], self._data[nbytes:]
-        if len(taken) < nbytes:
+    def take(self, nbytes: int, name: str) -> memoryview | Pieces:
+        missing = nbytes - self._reader.left
+        if missing > 0:
             raise InvalidArgument(
-                f"unexpected size for input '{name}', expecting {nbytes - len(taken)} additional bytes for model "
-                f"'{self._model}'"
+                f"unexpected size for input '{name}', expecting {missing} additional bytes for model '{self._model}'"
             )
-        return taken
+        return self._reader.take(nbytes)
 
     def expect_empty(self) -> None:
-        if self._data:
+        if self._reader.left:
             raise InvalidArgument(f"unexpected additional input data for model '{self._model}'")
 
 
-def _inputs(document: Any, tail: _Tail) -> tuple[Tensor, ...]:
+def _inputs(document: Any, tail: _Tail) -> tuple[Input, ...]:
     inputs = tuple([_input(item, tail) for item in array_member(document, "inputs")])
     tail.expect_empty()
     return inputs
 
 
-def _input(item: Any, tail: _Tail) -> Tensor:
+def _input(item: Any, tail: _Tail) -> Input:
     parameters = member(item, "parameters")
     has_binary = has_member(parameters, "binary_data_size")
     has_region = has_member(parameters, "shared_memory_region")
@@ -131,7 +140,7 @@ def _input(item: Any, tail: _Tail) -> Tensor:
         raise InvalidArgument(f"input '{name}' has {len(shape)} dimensions, expected {_RANK_LIMIT} at most")
     if has_binary:
         nbytes = as_unsigned(parameters["binary_data_size"], "binary_data_size")
-        return Tensor(name, datatype, shape, tail.take(nbytes, name))
+        return tensor_of(name, datatype, shape, tail.take(nbytes, name))
     if has_region:
         raise _no_region(parameters)
     count = element_count(shape)

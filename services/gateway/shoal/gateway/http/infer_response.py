@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from shoal.gateway.classification import classify
-from shoal.gateway.http.infer_request import ParsedRequest
+from shoal.gateway.http.infer_request import AnswerForm
 from shoal.gateway.http.tensor_json import write_data
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.request import InferAnswer
@@ -17,14 +17,14 @@ _NO_LABELS: Sequence[str] = ()
 
 
 class InferBody(NamedTuple):
-    """`json` and the binary tensors after it, in the order of the outputs, without the empty ones. They are views of
+    """`json` and the binary tensors after it, in the order of the outputs, without the empty ones: bytes, or views of
     the answer's message, which they keep alive."""
 
     json: bytes
     tail: list[memoryview | bytes]
 
 
-def render(answer: InferAnswer, parsed: ParsedRequest, served: ServedVersion) -> InferBody:
+def render(answer: InferAnswer, form: AnswerForm, served: ServedVersion) -> InferBody:
     """Write an answer in the form that was asked for.
 
     Raises InvalidArgument where an output has no such form (FP16 as JSON, classes of texts).
@@ -32,13 +32,13 @@ def render(answer: InferAnswer, parsed: ParsedRequest, served: ServedVersion) ->
     outputs: list[dict[str, Any]] = []
     tail: list[memoryview | bytes] = []
     for tensor in answer.outputs:
-        form = parsed.forms.get(tensor.name, parsed.default_form)
+        wanted = form.forms.get(tensor.name, form.default_form)
         shown = tensor
-        if form.classes:
+        if wanted.classes:
             labels = served.labels.get(tensor.name, _NO_LABELS)
-            shown = classify(tensor, form.classes, served.config.max_batch_size > 0, labels)
+            shown = classify(tensor, wanted.classes, served.config.max_batch_size > 0, labels)
         row: dict[str, Any] = {"name": shown.name, "datatype": shown.datatype, "shape": shown.shape}
-        if form.is_binary:
+        if wanted.is_binary:
             row["parameters"] = {"binary_data_size": len(shown.data)}
             if len(shown.data):
                 tail.append(shown.data)

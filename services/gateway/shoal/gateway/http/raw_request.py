@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from shoal.core.datatypes import BYTE_SIZE, element_count, encode_bytes
 from shoal.core.errors import InvalidArgument
 from shoal.core.model_config import ModelConfig, ModelInput
-from shoal.core.tensors import Tensor
-from shoal.gateway.http.infer_request import CallContext, OutputForm, ParsedRequest
+from shoal.gateway.http.infer_request import AnswerForm, CallContext, OutputForm, ParsedRequest
 from shoal.gateway.normalize import request_prefix
 from shoal.gateway.request import InferCall
+from shoal.gateway.scattered import gathered, tensor_of
 
 _PREFIX = request_prefix("")
 #: What Triton calls the input until it has found out its name.
 _INPUT_NAME = "raw_input"
 
 
-def parse_raw_request(context: CallContext, body: bytes, config: ModelConfig) -> ParsedRequest:
-    """Deduce the only input's shape from the body's size; a batching model gets a batch of one.
+def parse_raw_request(context: CallContext, body: Sequence[bytes], config: ModelConfig) -> ParsedRequest:
+    """Deduce the only input's shape from the size of the body, which is in the pieces in which it came; a batching
+    model gets a batch of one.
 
     Raises InvalidArgument when the model has several inputs, when more than one dimension is variable, when BYTES are
     not exactly one element, or when the size does not fit.
@@ -33,9 +36,10 @@ def parse_raw_request(context: CallContext, body: bytes, config: ModelConfig) ->
             raise InvalidArgument(
                 f"{_PREFIX}For BYTE datatype raw input '{only.name}', the model must have input shape [1]"
             )
-        tensor = Tensor(only.name, only.datatype, batch + only.dims, encode_bytes([body]))
+        tensor = tensor_of(only.name, only.datatype, batch + only.dims, encode_bytes([b"".join(body)]))
     else:
-        tensor = Tensor(only.name, only.datatype, batch + _deduce(only, config, len(body)), body)
+        data = gathered([memoryview(chunk) for chunk in body])
+        tensor = tensor_of(only.name, only.datatype, batch + _deduce(only, config, len(data)), data)
     call = InferCall(
         model=context.model,
         version=context.version,
@@ -50,7 +54,7 @@ def parse_raw_request(context: CallContext, body: bytes, config: ModelConfig) ->
         parameters={},
         traceparent=context.traceparent,
     )
-    return ParsedRequest(call, {}, OutputForm(is_binary=True))
+    return ParsedRequest(call, AnswerForm({}, OutputForm(is_binary=True)))
 
 
 def _deduce(only: ModelInput, config: ModelConfig, nbytes: int) -> tuple[int, ...]:

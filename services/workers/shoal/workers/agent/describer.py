@@ -12,7 +12,7 @@ from shoal.core.errors import InternalError, InvalidArgument, ShoalError, Unavai
 from shoal.core.messages import V1, DescribeModel, DescribeReply
 from shoal.telemetry.logs import get_logger
 from shoal.workers.agent.children import command, environment
-from shoal.workers.agent.crashes import exit_text
+from shoal.workers.agent.endings import exit_text
 from shoal.workers.agent.inventory import BackendInfo
 from shoal.workers.agent.output import LastOutput
 from shoal.workers.describe import Description, Question, decode_description, encode

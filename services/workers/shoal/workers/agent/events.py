@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from shoal.core.desired import ModelEntry
-from shoal.workers.agent.instances import PlannedInstance
+from shoal.workers.agent.instances import InstanceKey, PlannedInstance
 
 
 class EntryChanged(NamedTuple):
@@ -47,17 +47,29 @@ class Executed(NamedTuple):
     slots: tuple[int, ...]
 
 
+class Worn(NamedTuple):
+    """This instance has done, or has grown to, as much as its configuration allows before it is to be recycled; `why`
+    says which for people. May be told again and again."""
+
+    executor: int
+    slot: int
+    why: str
+
+
 class ExecutorExited(NamedTuple):
     """The process is gone. `cause` says how in words, `last_output` are its last lines on standard error, `executing`
-    the slots that were executing, `executed` those that an execution came back from since the last `Executed`;
-    `blameless` when no model can be at fault (the broker could not be reached)."""
+    the slots that were executing, `executed` those that an execution came back from since the last `Executed`.
+
+    `culprits` are the slots to be blamed: none of them when no model can be at fault (the broker could not be reached,
+    somebody stopped the process); None when nobody knows better than by who was loading or executing.
+    """
 
     executor: int
     cause: str
     last_output: str
     executing: tuple[int, ...]
     executed: tuple[int, ...]
-    blameless: bool
+    culprits: tuple[int, ...] | None
 
 
 class Tick(NamedTuple):
@@ -75,6 +87,7 @@ Event = (
     | InstanceLoadFailed
     | InstanceUnloaded
     | Executed
+    | Worn
     | ExecutorExited
     | Tick
     | StopRequested
@@ -119,8 +132,35 @@ class Publish(NamedTuple):
     """`statuses()` has changed: beat at once."""
 
 
+class RecyclingBegan(NamedTuple):
+    """For the log: a fresh instance is being loaded beside this one, which has `why` to be replaced."""
+
+    instance: InstanceKey
+    why: str
+
+
+class RecyclingFailed(NamedTuple):
+    """For the log: the fresh instance cannot be loaded for `reason`; the old one goes on, and the next attempt is not
+    made before `pause_s` have passed."""
+
+    instance: InstanceKey
+    reason: str
+    pause_s: float
+
+
 class Finished(NamedTuple):
     """The drain is over: no executor is left."""
 
 
-Action = Spawn | LoadInstance | UnloadInstance | StopExecutor | KillExecutor | WakeAt | Publish | Finished
+Action = (
+    Spawn
+    | LoadInstance
+    | UnloadInstance
+    | StopExecutor
+    | KillExecutor
+    | WakeAt
+    | Publish
+    | RecyclingBegan
+    | RecyclingFailed
+    | Finished
+)

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from shoal.core.desired import ModelEntry
-from shoal.core.errors import InvalidArgument
+from shoal.core.errors import InvalidArgument, ShoalError
 from shoal.core.model_config import InstanceGroup, ModelConfig, from_json
+from shoal.core.process_policy import RECYCLING, ProcessPolicy, process_policy
 from shoal.workers.agent.inventory import BackendInfo
 from shoal.workers.backend import InstanceSpec
 
@@ -32,6 +33,7 @@ class PlannedInstance(NamedTuple):
     entry: ModelEntry
     own_process: bool
     spec: InstanceSpec
+    policy: ProcessPolicy
     reason: str
 
 
@@ -42,14 +44,34 @@ def planned_instances(entry: ModelEntry, info: BackendInfo) -> list[PlannedInsta
 
 def _of_version(entry: ModelEntry, version: int, info: BackendInfo) -> Iterator[PlannedInstance]:
     config = from_json(entry.versions[version].config)
+    policy, refusal = _policy(config, info)
     for index, group in enumerate(_groups(entry.model, config)):
         kind = "CPU" if group.kind == "KIND_AUTO" else group.kind.removeprefix("KIND_")
-        reason = _refusal(entry.model, group)
+        reason = refusal or _refusal(entry.model, group)
         for number in range(_count(group, kind, info)):
             name = f"{group.name or f'{entry.model}_{index}'}_{number}"
             key = InstanceKey(entry.model, version, entry.generation, name)
             spec = InstanceSpec(name, kind, 0)
-            yield PlannedInstance(key, entry, info.backend.process_per_instance, spec, reason)
+            yield PlannedInstance(key, entry, info.backend.process_per_instance, spec, policy, reason)
+
+
+def _policy(config: ModelConfig, info: BackendInfo) -> tuple[ProcessPolicy, str]:
+    """What the parameters ask of the processes, or why that cannot be done."""
+    try:
+        if not info.backend.process_per_instance:
+            _refuse_recycling(config, info.name)
+        return process_policy(config.name, config.parameters), ""
+    except ShoalError as error:
+        return ProcessPolicy(), error.reason()
+
+
+def _refuse_recycling(config: ModelConfig, backend: str) -> None:
+    for name in RECYCLING:
+        if name in config.parameters:
+            raise InvalidArgument(
+                f"parameter '{name}' of model '{config.name}' needs a process for each instance, but all instances of "
+                f"backend '{backend}' share one; remove the parameter"
+            )
 
 
 def _groups(model: str, config: ModelConfig) -> tuple[InstanceGroup, ...]:

@@ -5,7 +5,8 @@ It never waits: a `WakeAt` asks for a `Tick` at that time.
 
 All instances of a backend share one executor, unless the backend wants a process for each or the instance has been in
 two crashes (quarantine). A generation is loaded beside the one before, which is unloaded when the new one is ready
-here; if the new one fails, the old one stays.
+here; if the new one fails, the old one stays. What starts when is decided in `starting`, what follows from a death in
+`crashes`, how an instance is replaced by a fresh one in `recycling`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 
 from shoal.core.desired import ModelEntry
 from shoal.core.messages import InstanceStatus
-from shoal.workers.agent.crashes import GIVE_UP_AFTER, QUARANTINE_AFTER, Restarts, given_up_reason
+from shoal.workers.agent.crashes import Restarts, blame, pardon, retry
 from shoal.workers.agent.events import (
     Action,
     EntryChanged,
@@ -29,22 +30,19 @@ from shoal.workers.agent.events import (
     KillExecutor,
     LoadInstance,
     Publish,
-    Spawn,
     StopExecutor,
     StopRequested,
     Tick,
     UnloadInstance,
     WakeAt,
+    Worn,
 )
 from shoal.workers.agent.fleet import Executor, Fleet, Instance, Phase
-from shoal.workers.agent.instances import InstanceKey, planned_instances
+from shoal.workers.agent.instances import InstanceKey, PlannedInstance, planned_instances
 from shoal.workers.agent.inventory import BackendInfo
+from shoal.workers.agent.recycling import Recycling
+from shoal.workers.agent.starting import LOAD_LIMIT, Starts
 
-#: Executor processes that start, and instances that load, at the same time.
-LOAD_LIMIT = 4
-#: From spawn to hello; generous, since it covers the wait for a broker that is away. Loading itself has no limit:
-#: large models take as long as they take, and the process is watched meanwhile.
-HELLO_TIMEOUT_S = 60.0
 #: From the request to unload, or to stop, until the process is killed.
 UNLOAD_TIMEOUT_S = 30.0
 
@@ -54,23 +52,22 @@ class Planner:
 
     def __init__(self, backends: Mapping[str, BackendInfo], load_limit: int = LOAD_LIMIT) -> None:
         self._backends = backends
-        self._load_limit = load_limit
         self._entries: dict[str, ModelEntry] = {}
         self._fleet = Fleet()
         self._restarts = Restarts()
-        self._spawned = 0
+        self._starts = Starts(self._fleet, self._restarts, load_limit)
+        self._recycling = Recycling(self._fleet)
         self._is_draining = False
 
     def statuses(self) -> tuple[InstanceStatus, ...]:
         """Every instance of the desired generations from the moment they are desired, and those still loaded."""
         return self._fleet.statuses()
 
-    def may_be_silent(self, executor: int) -> bool:
-        """Whether user code may keep this executor from answering: it starts, or loads or unloads something."""
-        found = self._fleet.executors.get(executor)
-        if found is None or found.is_stopping or not found.incarnation:
-            return True
-        return any(i.phase is not Phase.READY for i in self._fleet.of(found))
+    def excused(self) -> frozenset[int]:
+        """The executors that user code may keep from answering: those that start, or load or unload something."""
+        excused = {e.number for e in self._fleet.executors.values() if e.is_stopping or not e.incarnation}
+        unsettled = (i for i in self._fleet.all() if i.executor and i.phase is not Phase.READY)
+        return frozenset(excused.union(i.executor.number for i in unsettled if i.executor))
 
     def handle(self, event: Event, now: float) -> list[Action]:
         before = self.statuses()
@@ -81,36 +78,46 @@ class Planner:
         return actions
 
     def _dispatch(self, event: Event, now: float) -> list[Action]:
+        actions: list[Action] = []
         match event:
             case EntryChanged(model, entry):
                 self._entry_changed(model, entry)
             case ExecutorUp(executor, incarnation):
-                return self._executor_up(executor, incarnation)
+                actions = self._executor_up(executor, incarnation)
             case InstanceLoaded(executor, slot):
-                self._loaded(executor, slot)
+                actions = self._loaded(executor, slot, now)
             case InstanceLoadFailed(executor, slot, reason):
-                self._load_failed(executor, slot, reason)
+                actions = self._load_failed(executor, slot, reason, now)
             case InstanceUnloaded(executor, slot):
                 self._unloaded(executor, slot)
             case Executed(executor, slots):
                 self._executed(executor, slots)
+            case Worn():
+                actions = self._recycling.worn(event, now)
             case ExecutorExited():
-                return self._exited(event, now)
+                actions = self._exited(event, now)
             case Tick():
-                return self._expire(now)
+                actions = self._expire(now)
             case StopRequested():
-                return self._drain(now)
-        return []
+                actions = self._drain(now)
+        return actions
 
     def _entry_changed(self, model: str, entry: ModelEntry | None) -> None:
         if entry is None or self._is_draining:
             self._entries.pop(model, None)
             return
         self._entries[model] = entry
+        for planned in self._planned(entry):
+            instance = self._fleet.instances.setdefault(planned.key, Instance(planned))
+            if instance.phase is Phase.FAILED and not planned.reason:
+                # Somebody wants it again: it has as many tries as at first.
+                instance.leave(Phase.WAITING)
+                instance.reason = ""
+                pardon(instance)
+
+    def _planned(self, entry: ModelEntry) -> list[PlannedInstance]:
         info = self._backends.get(entry.backend)
-        if info is not None:
-            for planned in planned_instances(entry, info):
-                self._fleet.instances.setdefault(planned.key, Instance(planned))
+        return [] if info is None else planned_instances(entry, info)
 
     def _executor_up(self, number: int, incarnation: str) -> list[Action]:
         executor = self._fleet.executors.get(number)
@@ -119,18 +126,25 @@ class Planner:
         executor.incarnation, executor.kill_at = incarnation, None
         return [LoadInstance(number, i.slot, i.planned) for i in self._fleet.of(executor)]
 
-    def _loaded(self, executor: int, slot: int) -> None:
+    def _loaded(self, executor: int, slot: int, now: float) -> list[Action]:
         instance = self._fleet.at(executor, slot)
-        if instance is not None and instance.phase is Phase.LOADING:
-            instance.phase = Phase.READY
+        if instance is None or instance.phase is not Phase.LOADING:
+            return []
+        instance.phase, instance.reason = Phase.READY, ""
+        return self._recycling.loaded(instance, now) if self._fleet.is_fresh(instance) else []
 
-    def _load_failed(self, executor: int, slot: int, reason: str) -> None:
+    def _load_failed(self, executor: int, slot: int, reason: str, now: float) -> list[Action]:
         instance = self._fleet.at(executor, slot)
-        if instance is not None and instance.phase is Phase.LOADING:
-            instance.leave(Phase.FAILED, reason)
-        elif instance is not None and instance.phase is Phase.UNLOADING:
+        if instance is None:
+            return []
+        if self._fleet.is_fresh(instance):
+            return self._recycling.failed(instance, reason, now)
+        if instance.phase is Phase.LOADING:
+            instance.fail(reason)
+        elif instance.phase is Phase.UNLOADING:
             # It was to be unloaded as soon as it was loaded; there is nothing to unload.
             self._fleet.remove(instance)
+        return []
 
     def _unloaded(self, executor: int, slot: int) -> None:
         instance = self._fleet.at(executor, slot)
@@ -139,7 +153,7 @@ class Planner:
 
     def _executed(self, executor: int, slots: tuple[int, ...]) -> None:
         for instance in filter(None, (self._fleet.at(executor, slot) for slot in slots)):
-            instance.crashes = 0
+            pardon(instance)
             self._restarts.forget(instance.process_key)
 
     def _exited(self, event: ExecutorExited, now: float) -> list[Action]:
@@ -147,33 +161,23 @@ class Planner:
         executor = self._fleet.executors.pop(event.executor, None)
         if executor is None:
             return []
-        members = list(self._fleet.of(executor))
-        for instance in members:
+        actions: list[Action] = []
+        for instance in list(self._fleet.of(executor)):
             if executor.is_stopping or instance.phase is Phase.UNLOADING:
                 self._fleet.remove(instance)
+            elif self._fleet.is_fresh(instance):
+                actions += self._recycling.failed(instance, f"its process ended: {event.cause}", now)
         if executor.is_stopping:
-            return []
-        survivors = [i for i in members if i.phase is not Phase.UNLOADING]
-        blamed = [] if event.blameless else _blamed(survivors, event.executing)
+            return actions
+        survivors = list(self._fleet.of(executor))
+        actions.append(WakeAt(self._restarts.delay(executor.key, now)))
+        actions += blame(survivors, event, self._restarts, now)
         for instance in survivors:
-            instance.leave(Phase.WAITING)
-        actions: list[Action] = [WakeAt(self._restarts.delay(executor.key, now))]
-        for instance in blamed:
-            actions += self._blame(instance, event, now)
+            self._recycling.old_died(instance)
         return actions
 
-    def _blame(self, instance: Instance, event: ExecutorExited, now: float) -> list[Action]:
-        instance.crashes += 1
-        if instance.crashes >= GIVE_UP_AFTER:
-            name = instance.planned.key.name
-            instance.leave(Phase.FAILED, given_up_reason(name, event.cause, event.last_output))
-        elif instance.crashes >= QUARANTINE_AFTER and not (instance.planned.own_process or instance.is_quarantined):
-            instance.is_quarantined = True
-            return [WakeAt(self._restarts.delay(instance.process_key, now))]
-        return []
-
     def _expire(self, now: float) -> list[Action]:
-        """Kill what has not said hello, not unloaded or not stopped in time."""
+        """Kill what has not said hello, not unloaded or not stopped in time, and do what is due otherwise."""
         actions: list[Action] = []
         for executor in self._fleet.executors.values():
             if executor.kill_at is not None and now >= executor.kill_at:
@@ -182,7 +186,9 @@ class Planner:
         for instance in self._fleet.all():
             if instance.phase is Phase.UNLOADING and instance.executor and now >= instance.unload_by:
                 actions += self._abandon(instance, instance.executor)
-        return actions
+            elif instance.phase is Phase.FAILED and now >= instance.retry_at:
+                retry(instance)
+        return actions + self._recycling.unload_due(now)
 
     def _abandon(self, instance: Instance, executor: Executor) -> list[Action]:
         """Wait no longer for an unload. The process is killed when nothing else lives in it."""
@@ -197,7 +203,7 @@ class Planner:
         self._entries.clear()
         for instance in self._fleet.all():
             if instance.phase in (Phase.LOADING, Phase.READY):
-                instance.phase, instance.unload_by = Phase.UNLOADING, now + UNLOAD_TIMEOUT_S
+                self._fleet.retire(instance, now + UNLOAD_TIMEOUT_S)
             elif instance.phase is not Phase.UNLOADING:
                 self._fleet.remove(instance)
         running = [e for e in self._fleet.executors.values() if not e.is_stopping]
@@ -215,7 +221,7 @@ class Planner:
         """Bring what is closer to what is desired, as far as is possible now."""
         if self._is_draining:
             return [] if self._fleet.executors else [Finished()]
-        actions = self._retire(now) + self._start(now)
+        actions = self._retire(now) + self._starts.begin(now)
         for executor in self._fleet.unused():
             actions += self._stop(executor, now)
         return actions
@@ -228,7 +234,7 @@ class Planner:
             if instance.executor is None or not instance.executor.incarnation:
                 self._fleet.remove(instance)
             else:
-                instance.phase, instance.unload_by = Phase.UNLOADING, now + UNLOAD_TIMEOUT_S
+                self._fleet.retire(instance, now + UNLOAD_TIMEOUT_S)
                 actions += [UnloadInstance(instance.executor.number, instance.slot), WakeAt(instance.unload_by)]
         return actions
 
@@ -245,42 +251,3 @@ class Planner:
             i for k, i in self._fleet.instances.items() if k.model == key.model and k.generation == entry.generation
         ]
         return any(i.phase is not Phase.READY for i in newer)
-
-    def _start(self, now: float) -> list[Action]:
-        actions: list[Action] = []
-        loading = sum(i.phase is Phase.LOADING for i in self._fleet.instances.values())
-        for instance in self._fleet.instances.values():
-            if loading >= self._load_limit:
-                break
-            if instance.phase is Phase.WAITING and self._may_start(instance, now):
-                actions += self._assign(instance, now)
-                loading += 1
-        return actions
-
-    def _may_start(self, instance: Instance, now: float) -> bool:
-        executor = self._fleet.executor_for(instance.process_key)
-        if executor is None:
-            return now >= self._restarts.not_before(instance.process_key)
-        # Whoever was in a crash loads alone, so that the next crash names the culprit.
-        others = [i for i in self._fleet.of(executor) if i.phase is Phase.LOADING]
-        return not others or (instance.crashes == 0 and all(i.crashes == 0 for i in others))
-
-    def _assign(self, instance: Instance, now: float) -> list[Action]:
-        actions: list[Action] = []
-        executor = self._fleet.executor_for(instance.process_key)
-        if executor is None:
-            self._spawned += 1
-            executor = Executor(self._spawned, instance.process_key, now + HELLO_TIMEOUT_S)
-            self._fleet.executors[executor.number] = executor
-            actions += [Spawn(executor.number, instance.planned.entry.backend), WakeAt(now + HELLO_TIMEOUT_S)]
-        instance.phase, instance.executor, instance.slot = Phase.LOADING, executor, executor.next_slot
-        executor.next_slot += 1
-        if executor.incarnation:
-            actions.append(LoadInstance(executor.number, instance.slot, instance.planned))
-        return actions
-
-
-def _blamed(instances: list[Instance], executing: tuple[int, ...]) -> list[Instance]:
-    """Those that were loading or executing; when nobody was, everyone."""
-    active = [i for i in instances if i.phase is Phase.LOADING or i.slot in executing]
-    return active or instances

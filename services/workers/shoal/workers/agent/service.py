@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from shoal.bus import Bus, HeartbeatBody, View
 from shoal.core.desired import decode_model
-from shoal.core.errors import ShoalError, from_wire
+from shoal.core.errors import ShoalError
 from shoal.core.messages import DescribeModel
 from shoal.telemetry.logs import get_logger
 from shoal.workers.agent.describer import Describer
@@ -15,16 +15,12 @@ from shoal.workers.agent.events import (
     Action,
     EntryChanged,
     Event,
-    Executed,
-    ExecutorExited,
-    ExecutorUp,
     Finished,
-    InstanceLoaded,
-    InstanceLoadFailed,
-    InstanceUnloaded,
     KillExecutor,
     LoadInstance,
     Publish,
+    RecyclingBegan,
+    RecyclingFailed,
     Spawn,
     StopExecutor,
     StopRequested,
@@ -32,13 +28,12 @@ from shoal.workers.agent.events import (
     UnloadInstance,
     WakeAt,
 )
-from shoal.workers.agent.executor_process import ExecutorProcess
-from shoal.workers.agent.instances import PlannedInstance
+from shoal.workers.agent.executors import Executors
 from shoal.workers.agent.inventory import BackendInfo
 from shoal.workers.agent.planner import UNLOAD_TIMEOUT_S, Planner
+from shoal.workers.agent.segments import SegmentSweeper
 from shoal.workers.agent.status_log import StatusLog
-from shoal.workers.agent.watch import CHECK_INTERVAL_S
-from shoal.workers.control import ControlMessage, Hello, Load, Loaded, LoadFailed, Stop, Unload, Unloaded
+from shoal.workers.control import Stop, Unload
 
 #: What the drain may take beyond the executors' own deadline.
 _DRAIN_GRACE_S = 5.0
@@ -58,13 +53,13 @@ class Agent:
     ) -> None:
         self._bus = bus
         self._backends = backends
-        self._executor_environment = executor_environment
         self._loop = asyncio.get_running_loop()
         self._planner = Planner(backends, load_limit)
         self._describer = Describer(bus, backends)
-        self._executors: dict[int, ExecutorProcess] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._changes = StatusLog()
+        self._segments = SegmentSweeper()
+        self._executors = Executors(executor_environment, self._handle)
+        self._executors.on_end = self._on_end
+        self._log = StatusLog()
         self._finished = asyncio.Event()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -73,7 +68,8 @@ class Agent:
         self._bus.on(DescribeModel, self._describer.accept)
         await self._bus.start()
         view = await View.open(self._bus, "desired", on_change=self._on_entry)
-        watching = self._loop.create_task(self._watch())
+        watching = self._loop.create_task(self._executors.watch(self._planner.excused))
+        sweeping = self._loop.create_task(self._segments.run())
         stop = self._loop.create_task(stopping.wait())
         try:
             await asyncio.wait({watching, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -82,11 +78,11 @@ class Agent:
                 watching.result()
             await self._drain()
         finally:
-            watching.cancel()
-            stop.cancel()
+            for task in (watching, sweeping, stop):
+                task.cancel()
             await view.close()
             await self._describer.close()
-            await self._end_executors()
+            await self._executors.close()
 
     async def _drain(self) -> None:
         self._handle(StopRequested())
@@ -95,13 +91,10 @@ class Agent:
         except TimeoutError:
             _log.error("drain took too long", executors=len(self._executors))
 
-    async def _end_executors(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
     def _body(self) -> HeartbeatBody:
-        return HeartbeatBody(backends=tuple(self._backends), instances=self._planner.statuses())
+        return HeartbeatBody(
+            backends=tuple(self._backends), instances=self._planner.statuses(), ended=self._executors.ended()
+        )
 
     def _on_entry(self, key: str, value: bytes | None, _revision: int) -> None:
         try:
@@ -110,6 +103,11 @@ class Agent:
             _log.error("entry of desired state not read", model=key, why=error.message)
             return
         self._handle(EntryChanged(key, entry))
+
+    def _on_end(self) -> None:
+        # In the same turn the planner drops its instances: one heartbeat tells both.
+        self._bus.beat()
+        self._segments.expect_dead()
 
     def _handle(self, event: Event) -> None:
         self._handle_at(event, self._loop.time())
@@ -125,78 +123,21 @@ class Agent:
     def _perform(self, action: Action) -> None:
         match action:
             case Spawn(number, backend):
-                self._spawn(number, backend)
+                self._executors.spawn(number, self._backends[backend].entry_point)
             case LoadInstance(number, slot, instance):
-                self._send(number, _load(slot, instance))
+                self._executors.load(number, slot, instance)
             case UnloadInstance(number, slot):
-                self._send(number, Unload(slot))
+                self._executors.send(number, Unload(slot))
             case StopExecutor(number):
-                self._send(number, Stop())
+                self._executors.send(number, Stop())
             case KillExecutor(number):
-                self._kill(number, "being killed, since it was not ready, or not finished, in time")
+                self._executors.kill(number, "it was not ready, or not finished, in time")
             case WakeAt(at):
                 self._loop.call_at(at, self._wake, at)
             case Publish():
                 self._bus.beat()
-                self._changes.note(self._planner.statuses())
+                self._log.note(self._planner.statuses())
+            case RecyclingBegan() | RecyclingFailed():
+                self._log.note_recycling(action)
             case Finished():
                 self._finished.set()
-
-    def _spawn(self, number: int, backend: str) -> None:
-        entry_point = self._backends[backend].entry_point
-        process = ExecutorProcess(number, entry_point, self._executor_environment, self._hear)
-        self._executors[number] = process
-        task = self._loop.create_task(self._live(process))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _live(self, process: ExecutorProcess) -> None:
-        exited: ExecutorExited = await process.run()
-        del self._executors[process.number]
-        _log.info("executor ended", executor=process.number, cause=exited.cause)
-        self._handle(exited)
-
-    def _send(self, number: int, message: ControlMessage) -> None:
-        process = self._executors.get(number)
-        if process is not None:
-            process.send(message)
-
-    def _kill(self, number: int, cause: str) -> None:
-        process = self._executors.get(number)
-        if process is not None:
-            process.kill(cause)
-
-    def _hear(self, process: ExecutorProcess, message: ControlMessage) -> None:
-        number = process.number
-        match message:
-            case Hello(incarnation):
-                self._handle(ExecutorUp(number, incarnation))
-            case Loaded(slot):
-                self._handle(InstanceLoaded(number, slot))
-            case LoadFailed(slot, code, text):
-                self._handle(InstanceLoadFailed(number, slot, from_wire((code, text)).reason()))
-            case Unloaded(slot):
-                self._handle(InstanceUnloaded(number, slot))
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(CHECK_INTERVAL_S)
-            for process in list(self._executors.values()):
-                self._check(process)
-
-    def _check(self, process: ExecutorProcess) -> None:
-        executed = process.newly_executed()
-        if executed:
-            self._handle(Executed(process.number, executed))
-        if process.is_hung(self._planner.may_be_silent(process.number)):
-            _log.warning("executor hung", executor=process.number)
-            process.kill("being killed, since it was idle and did not answer")
-        process.ping()
-
-
-def _load(slot: int, instance: PlannedInstance) -> Load:
-    model, version, generation, name = instance.key
-    entry = instance.entry
-    config = entry.versions[version].config
-    kind, device_id = instance.spec.kind, instance.spec.device_id
-    return Load(slot, model, version, generation, entry.path, config, entry.backend_config, name, kind, device_id)

@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 from shoal.core.messages import READY, UNAVAILABLE, UNLOADING, InstanceStatus
 from shoal.telemetry.logs import get_logger
+from shoal.workers.agent.events import RecyclingBegan, RecyclingFailed
 
-_Key = tuple[str, int, str, str]
+#: An instance and where it is: while it is recycled, one name stands for two processes.
+_Key = tuple[str, int, str, str, str, int]
 
 _log = get_logger("agent")
 
@@ -21,13 +23,21 @@ class StatusLog:
     def note(self, statuses: Iterable[InstanceStatus]) -> None:
         before, self._states = self._states, {}
         for status in statuses:
-            key = (status.model, status.version, status.generation, status.name)
+            key = status[:6]
             self._states[key] = status.state
             if before.pop(key, None) != status.state:
                 _log_state(status)
-        for (model, version, generation, name), state in before.items():
+        for (model, version, generation, name, _, _), state in before.items():
             if state == UNLOADING:
                 _log.info("instance unloaded", model=model, version=version, generation=generation, instance=name)
+
+    def note_recycling(self, event: RecyclingBegan | RecyclingFailed) -> None:
+        model, version, generation, name = event.instance
+        log = _log.bind(model=model, version=version, generation=generation, instance=name)
+        if isinstance(event, RecyclingBegan):
+            log.info("instance being recycled", why=event.why)
+        else:
+            log.warning("instance not recycled", reason=event.reason, next_attempt_in_s=event.pause_s)
 
 
 def _log_state(status: InstanceStatus) -> None:

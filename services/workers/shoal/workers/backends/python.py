@@ -13,10 +13,12 @@ from shoal.core.model_config import ModelConfig
 from shoal.core.tensors import Tensor as WireTensor
 from shoal.telemetry.logs import get_logger
 from shoal.workers.backend import Backend, Execution, InstanceSpec, ModelSource, Request, Response
+from shoal.workers.pipes import restore_standard_streams
 from shoal.workers.python import loader, logger
 from shoal.workers.python.coroutines import CoroutineRunner
 from shoal.workers.python.execution import ContractViolation, checked_responses
 from shoal.workers.python.failure import exception_text
+from shoal.workers.python.loan import Loans
 from shoal.workers.python.model_config import COMPLETED_FIELDS
 from shoal.workers.python.model_config import ModelConfig as CompletedConfig
 from shoal.workers.python.request import InferenceRequest, from_backend
@@ -67,6 +69,7 @@ class PythonBackend(Backend):
         self._output_names = [output.name for output in config.outputs]
         self._input_reshapes, self._output_reshapes = _reshapes(config)
         self._coroutines = CoroutineRunner()
+        self._loans = Loans()
         logger.bind_instance(source.name, source.version, instance.name)
         model_class = loader.load_class(source)
         try:
@@ -75,6 +78,8 @@ class PythonBackend(Backend):
                 self._model.initialize(_initialize_args(source, instance))
         except BaseException as error:
             raise InternalError(exception_text(error)) from error
+        finally:
+            restore_standard_streams()
 
     def execute(self, requests: Sequence[Request]) -> Execution:
         self._check_executable(requests)
@@ -86,6 +91,9 @@ class PythonBackend(Backend):
             self._answer(r.outputs or self._output_names, one) for r, one in zip(requests, returned, strict=True)
         ]
         return Execution(responses, input_end_ns, output_start_ns)
+
+    def let_go(self) -> None:
+        self._loans.end()
 
     def unload(self) -> None:
         try:
@@ -109,11 +117,17 @@ class PythonBackend(Backend):
                 raise InternalError(f"batch size {total} for '{self._instance}', max allowed is {self._max_batch_size}")
 
     def _inputs(self, request: Request) -> list[Tensor]:
+        if request.is_borrowed:
+            return [self._lent(tensor) for tensor in request.inputs]
         if not self._input_reshapes:
             return [tensor_from_wire(tensor, tensor.shape) for tensor in request.inputs]
         return [
             tensor_from_wire(tensor, self._reshaped("input", tensor, self._input_reshapes)) for tensor in request.inputs
         ]
+
+    def _lent(self, tensor: WireTensor) -> Tensor:
+        shape = self._reshaped("input", tensor, self._input_reshapes)
+        return tensor_from_wire(tensor, shape, self._loans.lend(tensor.data))
 
     def _call(self, given: list[InferenceRequest]) -> list[InferenceResponse]:
         try:
@@ -127,6 +141,8 @@ class PythonBackend(Backend):
             raise self._failure(str(error)) from None
         except BaseException as error:
             raise self._failure(exception_text(error)) from error
+        finally:
+            restore_standard_streams()
 
     def _failure(self, text: str) -> InternalError:
         return InternalError(f"Failed to process the request(s) for model '{self._instance}', message: {text}")

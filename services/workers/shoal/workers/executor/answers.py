@@ -8,7 +8,6 @@ from typing import NamedTuple
 from shoal.core import encoding
 from shoal.core.errors import InternalError, ShoalError, Unavailable
 from shoal.core.messages import NO_TIMINGS, V1, InferResponse, RequestKey, Timings
-from shoal.core.tensors import pack_inline
 from shoal.workers.error_text import wire_error
 from shoal.workers.executor.execution import Result
 
@@ -19,10 +18,12 @@ KEEP_BYTES = 64 * 1024 * 1024
 
 
 class Answer(NamedTuple):
-    """An encoded `InferResponse` and its payload; the buffers never change."""
+    """An encoded `InferResponse` and its payload; the buffers never change. `generation` is of the block that its large
+    outputs lie in, None without one."""
 
     header: bytes
     buffers: tuple[memoryview | bytes, ...]
+    generation: int | None = None
 
     @property
     def nbytes(self) -> int:
@@ -30,17 +31,15 @@ class Answer(NamedTuple):
 
 
 def answer(result: Result) -> Answer:
-    """The only answer of a request: its error, or those outputs that were asked for. Copies no tensor."""
-    counter, response = result.item.header.counter, result.response
-    if response.error is not None:
-        return failure(counter, response.error, result.executed, result.timings)
-    wanted = result.item.header.outputs
-    outputs = [t for t in response.outputs if t.name in wanted] if wanted else list(response.outputs)
-    tensors, buffers = pack_inline(outputs)
-    parameters = dict(response.parameters)
-    message = InferResponse(V1, counter, 0, True, result.executed, None, tensors, parameters, result.timings)
+    """The only answer of a request: its error, or its outputs. Copies no tensor."""
+    counter, (outputs, given, error) = result.item.header.counter, result.answered
+    if error is not None:
+        return failure(counter, error, result.executed, result.timings)
+    parameters = dict(given)
+    message = InferResponse(V1, counter, 0, True, result.executed, None, outputs.headers, parameters, result.timings)
+    generation = None if outputs.block is None else outputs.block.generation
     try:
-        return Answer(encoding.encode(message), tuple(buffers))
+        return Answer(encoding.encode(message), tuple(outputs.buffers), generation)
     except (TypeError, ValueError, OverflowError) as error:
         # Parameters of types that cannot travel, made by a backend that is not ours.
         return failure(counter, InternalError(f"the response cannot be sent: {error}"), result.executed, result.timings)
@@ -65,7 +64,8 @@ class _Kept(NamedTuple):
 
 
 class KeptAnswers:
-    """Answers that were sent, by request, oldest first; those beyond the limits are forgotten. Times are seconds of any
+    """Answers that were sent, by request, oldest first; those beyond the limits are forgotten. Blocks in shared memory
+    do not count: they are there until they are released, whether the answer is kept or not. Times are seconds of any
     monotonic clock."""
 
     def __init__(self, keep_s: float = KEEP_S, limit_count: int = KEEP_COUNT, limit_bytes: int = KEEP_BYTES) -> None:
@@ -86,6 +86,12 @@ class KeptAnswers:
     def find(self, key: RequestKey, now: float) -> Answer | None:
         entry = self._kept.get(key)
         return entry.answer if entry is not None and now < entry.until else None
+
+    def forget(self, key: RequestKey, generation: int) -> None:
+        """The block of this generation goes, and with it an answer that refers to it."""
+        entry = self._kept.get(key)
+        if entry is not None and entry.answer.generation == generation:
+            self._forget(key)
 
     def keys(self, now: float) -> tuple[RequestKey, ...]:
         self.expire(now)

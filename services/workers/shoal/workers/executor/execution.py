@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from shoal.core.errors import InternalError, ShoalError
-from shoal.core.messages import NO_TIMINGS, Timings
-from shoal.workers.backend import Backend, Execution, Response
+from shoal.core.errors import InternalError, ShoalError, from_wire
+from shoal.core.messages import NO_TIMINGS, Parameter, Timings
+from shoal.memory import Packed
+from shoal.workers.backend import Backend, Execution, Request, Response
 from shoal.workers.board import SlotBoard
+from shoal.workers.executor.host_memory import HostMemory
 from shoal.workers.executor.item import Item
 
 
@@ -21,11 +23,19 @@ class Running(NamedTuple):
     batch_id: int
 
 
+class Answered(NamedTuple):
+    """What a request is answered with: outputs that were asked for, where the submitter finds them, or `error`."""
+
+    outputs: Packed
+    parameters: Mapping[str, Parameter]
+    error: ShoalError | None
+
+
 class Result(NamedTuple):
     """The answer to one item. `executed` is False for an item that was refused when its turn came."""
 
     item: Item
-    response: Response
+    answered: Answered
     executed: bool
     timings: Timings
 
@@ -48,11 +58,21 @@ class Outcome(NamedTuple):
     computed: Computed | None
 
 
+_NOTHING = Packed((), [], None)
+
+
 def execute(
-    backend: Backend, instance: str, max_batch_size: int, items: Sequence[Item], running: Running | None = None
+    backend: Backend,
+    instance: str,
+    max_batch_size: int,
+    items: Sequence[Item],
+    memory: HostMemory,
+    *,
+    running: Running | None = None,
 ) -> Outcome:
-    """Answer every item of a batch: those given up or past their deadline by a refusal, the others by one call of
-    `backend.execute`. Never raises: an exception of the backend becomes the error of every request it was given.
+    """Answer every item of a batch: those given up, unreadable or past their deadline by a refusal, the others by one
+    call of `backend.execute`. Never raises: an exception of the backend becomes the error of every request it was
+    given. When this returns, nothing reads the inputs' shared memory any more.
     """
     start_ns = time.monotonic_ns()
     refusals = {item.key: refusal for item in items if (refusal := item.refusal(start_ns)) is not None}
@@ -64,56 +84,101 @@ def execute(
     if size != 1 and size > max_batch_size:
         error = InternalError(f"batch size {size} for '{instance}', max allowed is {max_batch_size}")
         return Outcome(results + [_refused(item, error, start_ns) for item in live], None)
-    executed, computed = _execute_live(backend, live, size, start_ns, running)
+    if running:
+        running.board.start(running.epoch, running.batch_id)
+    try:
+        executed, computed = _execute_live(backend, live, size, start_ns, memory)
+    finally:
+        if running:
+            running.board.returned()
     return Outcome(results + executed, computed)
 
 
 def _execute_live(
-    backend: Backend, live: list[Item], size: int, start_ns: int, running: Running | None
+    backend: Backend, live: list[Item], size: int, start_ns: int, memory: HostMemory
 ) -> tuple[list[Result], Computed]:
-    requests = [item.request for item in live]
     called_ns = time.monotonic_ns()
-    if running:
-        running.board.start(running.epoch, running.batch_id)
-    try:
-        execution = _checked(backend.execute(requests), len(requests))
-    except BaseException as error:  # the model's code: whatever it raises is the answer of its requests
-        return _failed(live, size, start_ns, called_ns, error)
-    finally:
-        if running:
-            running.board.returned()
-    end_ns = time.monotonic_ns()
-    input_ns = execution.input_end_ns - start_ns
-    infer_ns = execution.output_start_ns - execution.input_end_ns
-    output_ns = end_ns - execution.output_start_ns
+    given = _call(backend, [item.request for item in live])
+    if isinstance(given, ShoalError):
+        return _failed(backend, live, given, Computed(size, 0, called_ns - start_ns, _ns_since(called_ns), 0))
+    _, input_end_ns, output_start_ns = given
+    answers = [_answered(memory, item, response) for item, response in zip(live, given.responses, strict=True)]
+    # What models and frameworks do not refer to themselves is gone now, and costs nothing to let go.
+    del given
+    if _let_go(backend, live):
+        answers = [_checked(memory, item, answered) for item, answered in zip(live, answers, strict=True)]
+    input_ns = input_end_ns - start_ns
+    infer_ns = output_start_ns - input_end_ns
+    output_ns = _ns_since(output_start_ns)
     results = [
-        Result(item, response, True, Timings(item.waited_ns(start_ns), input_ns, infer_ns, output_ns))
-        for item, response in zip(live, execution.responses, strict=True)
+        Result(item, answered, True, Timings(item.waited_ns(start_ns), input_ns, infer_ns, output_ns))
+        for item, answered in zip(live, answers, strict=True)
     ]
     return results, Computed(size, size, input_ns, infer_ns, output_ns)
 
 
-def _checked(execution: Execution, expected: int) -> Execution:
-    if len(execution.responses) != expected:
-        raise InternalError(f"the backend gave {len(execution.responses)} responses to {expected} requests")
+def _call(backend: Backend, requests: list[Request]) -> Execution | ShoalError:
+    """What the backend gave, or the error of all requests: without a traceback, which would keep the inputs alive."""
+    try:
+        execution = backend.execute(requests)
+    except ShoalError as error:
+        return from_wire(error.to_wire())
+    except BaseException as error:  # the model's code: whatever it raises is the answer of its requests
+        return InternalError(str(error) or type(error).__name__)
+    if len(execution.responses) != len(requests):
+        return InternalError(f"the backend gave {len(execution.responses)} responses to {len(requests)} requests")
     return execution
 
 
-def _failed(
-    live: list[Item], size: int, start_ns: int, called_ns: int, error: BaseException
-) -> tuple[list[Result], Computed]:
+def _answered(memory: HostMemory, item: Item, response: Response) -> Answered:
+    if response.error is not None:
+        return Answered(_NOTHING, {}, response.error)
+    wanted = item.header.outputs
+    outputs = [t for t in response.outputs if t.name in wanted] if wanted else response.outputs
+    try:
+        return Answered(memory.place(outputs, item.header, item.is_borrowed), response.parameters, None)
+    except ShoalError as error:
+        return Answered(_NOTHING, {}, error)
+    except Exception as error:  # a backend that is not ours may give anything
+        return Answered(_NOTHING, {}, InternalError(f"the response cannot be sent: {error}"))
+
+
+def _let_go(backend: Backend, live: list[Item]) -> bool:
+    """Whether there were inputs in shared memory; nothing refers to them after this."""
+    borrowing = [item for item in live if item.is_borrowed]
+    if borrowing:
+        backend.let_go()
+        for item in borrowing:
+            item.let_go()
+    return bool(borrowing)
+
+
+def _checked(memory: HostMemory, item: Item, answered: Answered) -> Answered:
+    """The answer, or why it must not be given: it was made of inputs that were not there until now."""
+    gone = memory.gone(item.header) if item.is_borrowed else None
+    if gone is None:
+        return answered
+    if answered.outputs.block is not None:
+        memory.free(answered.outputs.block.generation)
+    return Answered(_NOTHING, {}, gone)
+
+
+def _failed(backend: Backend, live: list[Item], error: ShoalError, computed: Computed) -> tuple[list[Result], Computed]:
     """Triton counts a failed execution as an execution, but none of its requests as an inference."""
-    raised_ns = time.monotonic_ns()
-    shown = error if isinstance(error, ShoalError) else InternalError(str(error) or type(error).__name__)
-    response = Response((), {}, shown)
-    results = [Result(item, response, True, _queued(item, start_ns)) for item in live]
-    end_ns = time.monotonic_ns()
-    return results, Computed(size, 0, called_ns - start_ns, raised_ns - called_ns, end_ns - raised_ns)
+    started_ns = time.monotonic_ns()
+    _let_go(backend, live)
+    answered = Answered(_NOTHING, {}, error)
+    results = [Result(item, answered, True, _queued(item, started_ns)) for item in live]
+    return results, computed._replace(output_ns=_ns_since(started_ns))
 
 
 def _refused(item: Item, error: ShoalError, now_ns: int) -> Result:
-    return Result(item, Response((), {}, error), False, _queued(item, now_ns))
+    return Result(item, Answered(_NOTHING, {}, error), False, _queued(item, now_ns))
 
 
 def _queued(item: Item, now_ns: int) -> Timings:
     return NO_TIMINGS._replace(queue_ns=item.waited_ns(now_ns))
+
+
+def _ns_since(start_ns: int) -> int:
+    return time.monotonic_ns() - start_ns

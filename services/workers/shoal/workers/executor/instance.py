@@ -16,6 +16,7 @@ from shoal.workers.board import SlotBoard
 from shoal.workers.control import Load
 from shoal.workers.executor.counters import CountedModel
 from shoal.workers.executor.execution import Outcome, Running, execute
+from shoal.workers.executor.host_memory import HostMemory
 from shoal.workers.executor.item import Item
 
 #: Batches that may wait behind the running one. The scheduler sends at most one ahead; more is its fault.
@@ -33,6 +34,15 @@ class Work(NamedTuple):
     items: list[Item]
 
 
+class Surroundings(NamedTuple):
+    """What the instances of a process share. `post` hands a call over to the loop's thread; it must be callable from
+    any thread."""
+
+    board_fd: int
+    memory: HostMemory
+    post: Callable[[Callable[[], None]], object]
+
+
 class Reports(Protocol):
     """Who hears of an instance's life; called on the loop's thread."""
 
@@ -42,19 +52,9 @@ class Reports(Protocol):
 
 
 class Instance:
-    """`run` is the body of the instance's thread; `offer` and `finish` are called by the loop's thread.
+    """`run` is the body of the instance's thread; `offer` and `finish` are called by the loop's thread."""
 
-    `post` hands a call over to the loop's thread; it must be callable from any thread.
-    """
-
-    def __init__(
-        self,
-        load: Load,
-        backend: type[Backend],
-        board_fd: int,
-        post: Callable[[Callable[[], None]], object],
-        reports: Reports,
-    ) -> None:
+    def __init__(self, load: Load, backend: type[Backend], surroundings: Surroundings, reports: Reports) -> None:
         config = from_json(load.config)
         self.slot = load.slot
         self.name = load.instance
@@ -62,8 +62,9 @@ class Instance:
         self._source = ModelSource(load.model, load.version, load.directory, config, load.backend_config)
         self._spec = InstanceSpec(load.instance, load.kind, load.device_id)
         self._backend = backend()
-        self._board = SlotBoard(board_fd, load.slot)
-        self._post = post
+        self._board = SlotBoard(surroundings.board_fd, load.slot)
+        self._memory = surroundings.memory
+        self._post = surroundings.post
         self._reports = reports
         self._waiting = 0
         self._is_finishing = False
@@ -90,11 +91,16 @@ class Instance:
         if error is not None:
             return
         while (work := self._jobs.get()) is not None:
-            running = Running(self._board, work.epoch, work.batch_id)
-            outcome = execute(self._backend, self.name, self._source.config.max_batch_size, work.items, running)
-            self._post(self._report_of(work, outcome))
+            self._post(self._report_of(work, self._execute(work)))
+            # The next batch may be long in coming: nothing of this one is to live until then.
+            del work
         self._unload()
         self._post(lambda: self._reports.unloaded(self))
+
+    def _execute(self, work: Work) -> Outcome:
+        running = Running(self._board, work.epoch, work.batch_id)
+        limit = self._source.config.max_batch_size
+        return execute(self._backend, self.name, limit, work.items, self._memory, running=running)
 
     def _report_of(self, work: Work, outcome: Outcome) -> Callable[[], None]:
         def report() -> None:

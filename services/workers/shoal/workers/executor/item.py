@@ -3,33 +3,51 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import cast
 
 from shoal.core import encoding
 from shoal.core.errors import Cancelled, ShoalError, Unavailable
 from shoal.core.messages import Batch, BatchItem, InferRequest, RequestKey
-from shoal.core.tensors import resolve
+from shoal.core.tensors import ArenaRef, Tensor, no_memory, resolve
+from shoal.memory import Gone
 from shoal.workers.backend import Request
 
 _INFER_REQUEST, _ = encoding.SCHEMA[InferRequest]
+
+#: Gives the bytes that a reference stands for; raises Gone.
+View = Callable[[ArenaRef], memoryview]
 
 
 class Item:
     """A decoded request. `cancel` is called by the loop's thread; everything else may be read from any thread.
 
-    `request` holds views of the batch message, which stays alive as long as the item does. Times are readings of
-    `time.monotonic_ns()`; `deadline_ns` is None without a deadline.
+    `request` holds views of the batch message, which stays alive as long as the item does, and of shared memory until
+    `let_go` (`is_borrowed`: of that too). Times are readings of `time.monotonic_ns()`; `deadline_ns` is None without a
+    deadline.
     """
 
-    __slots__ = ("arrived_ns", "deadline_ns", "header", "is_dropped", "key", "queue_ns", "request")
+    __slots__ = (
+        "_unreadable",
+        "arrived_ns",
+        "deadline_ns",
+        "header",
+        "is_borrowed",
+        "is_dropped",
+        "key",
+        "queue_ns",
+        "request",
+    )
 
-    def __init__(self, header: InferRequest, payload: memoryview, queue_us: int, now_ns: int) -> None:
+    def __init__(self, header: InferRequest, payload: memoryview, queue_us: int, now_ns: int, view: View) -> None:
+        self._unreadable: ShoalError | None = None
         self.header = header
         self.key: RequestKey = header.key
         self.arrived_ns = now_ns
         self.queue_ns = queue_us * 1000
         self.deadline_ns = None if header.deadline_us is None else now_ns + (header.deadline_us - queue_us) * 1000
         self.is_dropped = False
+        inputs, self.is_borrowed = self._read(payload, view)
         self.request = Request(
             header.request_id,
             header.correlation_id,
@@ -37,12 +55,17 @@ class Item:
             header.priority,
             header.timeout_us,
             header.batch_size,
-            tuple([resolve(tensor, payload) for tensor in header.inputs]),
+            inputs,
             header.outputs,
             header.parameters,
             header.traceparent,
             self.is_cancelled,
+            self.is_borrowed,
         )
+
+    def let_go(self) -> None:
+        """Drop the inputs: the request was executed, and the model may keep what refers to this item."""
+        self.request = self.request._replace(inputs=())
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more."""
@@ -59,6 +82,8 @@ class Item:
         """Why an item whose turn has come is not to be executed any more; None when it is."""
         if self.is_dropped:
             return Cancelled("")
+        if self._unreadable is not None:
+            return self._unreadable
         if self.deadline_ns is None or now_ns < self.deadline_ns:
             return None
         deadline_ms = (self.header.deadline_us or 0) / 1000
@@ -67,18 +92,39 @@ class Item:
             f"'{self.header.model}'; the request was not started"
         )
 
+    def _read(self, payload: memoryview, view: View) -> tuple[tuple[Tensor, ...], bool]:
+        """The inputs, and whether some lie in shared memory; none when one of them cannot be read."""
+        header = self.header
+        inputs: list[Tensor] = []
+        is_borrowed = False
+        for tensor in header.inputs:
+            try:
+                inputs.append(resolve(tensor, payload, view))
+            except Gone as gone:
+                self._unreadable = Unavailable(
+                    f"model '{header.model}', input '{tensor.name}': its {tensor.ref.nbytes} bytes of shared memory "
+                    f"cannot be read: {gone.message}"
+                )
+                return (), False
+            if isinstance(tensor.ref, ArenaRef):
+                is_borrowed = True
+        return tuple(inputs), is_borrowed
 
-def decode_items(batch: Batch, payload: memoryview, now_ns: int) -> list[Item]:
-    """The requests of a batch, in its order. Raises InternalError when a header is of another release."""
+
+def decode_items(batch: Batch, payload: memoryview, now_ns: int, view: View = no_memory) -> list[Item]:
+    """The requests of a batch, in its order; one whose inputs cannot be read is refused when its turn comes.
+
+    Raises InternalError when a header is of another release.
+    """
     items: list[Item] = []
     offset = 0
     for part in batch.items:
-        items.append(_decode(part, payload, offset, now_ns))
+        items.append(_decode(part, payload, offset, now_ns, view))
         offset += part.header_nbytes + part.payload_nbytes
     return items
 
 
-def _decode(part: BatchItem, payload: memoryview, offset: int, now_ns: int) -> Item:
+def _decode(part: BatchItem, payload: memoryview, offset: int, now_ns: int, view: View) -> Item:
     body = offset + part.header_nbytes
     header = cast(InferRequest, encoding.decode(_INFER_REQUEST, payload[offset:body]))
-    return Item(header, payload[body : body + part.payload_nbytes], part.queue_us, now_ns)
+    return Item(header, payload[body : body + part.payload_nbytes], part.queue_us, now_ns, view)

@@ -22,9 +22,13 @@ from shoal.runtime.settings import bus_settings
 from shoal.telemetry import logs
 from shoal.workers import control
 from shoal.workers.backend import load_backend
+from shoal.workers.executor.host_memory import HostMemory
 from shoal.workers.executor.instance import Instance
 from shoal.workers.executor.service import ExecutorService
 from shoal.workers.pipes import Pipes, connect, end_process, take_standard_pipes
+
+#: Schedulers own the models; gateways read our outputs.
+_LISTEN_TO = ("scheduler", "gateway")
 
 _log = logs.get_logger("executor")
 
@@ -46,6 +50,7 @@ def main(argv: list[str]) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     pipes = take_standard_pipes()
+    os.set_inheritable(int(argv[1]), False)
     level = logging.getLevelName(os.environ.get("SHOAL_LOG_LEVEL", "INFO").upper())
     logs.configure(level if isinstance(level, int) else logging.INFO)
     start = _Start(argv[0], int(argv[1]), pipes, queue.SimpleQueue())
@@ -71,11 +76,15 @@ async def _serve(start: _Start) -> int:
     backend = load_backend(start.entry_point)
     reader, writer = await connect(start.pipes)
     try:
-        bus = await Bus.connect(bus_settings(Namespace(), os.environ), role="executor", listen_to=("scheduler",))
+        bus = await Bus.connect(bus_settings(Namespace(), os.environ), role="executor", listen_to=_LISTEN_TO)
     except Exception as error:  # whatever keeps us off the bus, no model is to blame for it
         _log.error("broker not reached", why=f"{type(error).__name__}: {error}")
         return control.EXIT_NO_BROKER
-    service = ExecutorService(bus, writer.write, backend, start.board_fd, start.main_thread)
+    memory = HostMemory.open(bus.incarnation, os.environ)
+    bus.host = memory.host
+    service = ExecutorService(
+        bus, writer.write, backend, board_fd=start.board_fd, memory=memory, main_thread=start.main_thread
+    )
     await service.start()
     return await _until_the_end(service, bus, reader)
 
@@ -86,6 +95,9 @@ async def _until_the_end(service: ExecutorService, bus: Bus, reader: asyncio.Str
     cut_off = asyncio.create_task(bus.closed.wait())
     ends = (obeying, stopped, cut_off)
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if stopped.done():
+        # The agent's pings are answered meanwhile.
+        await service.close()
     for task in ends:
         task.cancel()
     if stopped.done():

@@ -1,7 +1,7 @@
 """The shell of an executor on its side thread: bus and control pipe in, instances' threads out.
 
-Everything here runs on the event loop's thread. What it keeps (ledger, kept answers, counters, open items) is changed
-by it alone; instances report through `post`.
+Everything here runs on the event loop's thread. What it keeps (ledger, answers, counters, open items) is changed by it
+alone; instances report through `post`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 
 from shoal.bus import Bus, HeartbeatBody, Part, PeerEvent
-from shoal.core import encoding
 from shoal.core.errors import ShoalError
 from shoal.core.messages import (
     V1,
@@ -24,7 +23,6 @@ from shoal.core.messages import (
     BatchQueryReply,
     Cancel,
     ExecutorReport,
-    InferResponse,
     RequestKey,
     Resend,
     RunningBatch,
@@ -36,17 +34,22 @@ from shoal.workers import control
 from shoal.workers.backend import Backend
 from shoal.workers.control import ControlMessage, Hello, Load, Loaded, LoadFailed, Ping, Pong, Stop, Unload, Unloaded
 from shoal.workers.error_text import wire_error
-from shoal.workers.executor.answers import Answer, KeptAnswers, answer, failure, lost
 from shoal.workers.executor.counters import ExecutionCounters
-from shoal.workers.executor.execution import Outcome, Result
-from shoal.workers.executor.instance import Instance, Work
+from shoal.workers.executor.delivery import Delivery
+from shoal.workers.executor.execution import Outcome
+from shoal.workers.executor.host_memory import HostMemory
+from shoal.workers.executor.instance import Instance, Surroundings, Work
 from shoal.workers.executor.item import Item, decode_items
 from shoal.workers.executor.ledger import Arrival, BatchLedger
 
 #: The ownership whose epochs count for batches.
 OWNERSHIP_KEY = "models"
 
-_INFER_RESPONSE, _ = encoding.SCHEMA[InferResponse]
+#: How often memory is tended, and old answers are forgotten.
+_TEND_INTERVAL_S = 1.0
+#: How long an executor that stops waits for the release of the answers it gave.
+_RELEASE_LIMIT_S = 5.0
+
 _log = get_logger("executor")
 
 
@@ -58,20 +61,23 @@ class ExecutorService:
         bus: Bus,
         tell_agent: Callable[[bytes], None],
         backend: type[Backend],
+        *,
         board_fd: int,
+        memory: HostMemory,
         main_thread: queue.SimpleQueue[Instance | None],
     ) -> None:
         self._bus = bus
         self._tell_agent = tell_agent
         self._backend = backend
-        self._board_fd = board_fd
+        self._memory = memory
         self._main_thread = main_thread
-        self._loop = asyncio.get_running_loop()
+        self._surroundings = Surroundings(board_fd, memory, asyncio.get_running_loop().call_soon_threadsafe)
         self._instances: dict[int, Instance] = {}
         self._open: dict[RequestKey, Item] = {}
         self._ledger = BatchLedger()
-        self._kept = KeptAnswers()
+        self._delivery = Delivery(bus, memory)
         self._counters = ExecutionCounters()
+        self._tending: asyncio.Task[None] | None = None
         self._is_stopping = False
         #: Set when everything is unloaded after a Stop.
         self.stopped = asyncio.Event()
@@ -79,6 +85,7 @@ class ExecutorService:
     async def start(self) -> None:
         """Be on the bus, and say hello to the agent."""
         bus = self._bus
+        bus.host = self._memory.host
         bus.body = self._body
         bus.on(Batch, self._on_batch)
         bus.on(Cancel, self._on_cancel)
@@ -86,8 +93,18 @@ class ExecutorService:
         bus.on(Resend, self._on_resend)
         bus.on(StatisticsQuery, self._on_statistics_query)
         bus.watch_peers(self._on_peer)
+        self._delivery.start()
         await bus.start()
+        self._tending = asyncio.create_task(self._tend())
         self._say(Hello(bus.incarnation))
+
+    async def close(self) -> None:
+        """After `stopped`: wait until the answers given were read, but not for ever, and give all memory back."""
+        await self._delivery.released(_RELEASE_LIMIT_S)
+        if self._tending is not None:
+            self._tending.cancel()
+            await asyncio.wait({self._tending})
+        self._memory.close()
 
     def obey(self, message: ControlMessage) -> None:
         """Do what the agent says."""
@@ -115,26 +132,16 @@ class ExecutorService:
             self._counters.executed(instance.counted, outcome.computed, work.reason, now, time.time_ns() // 1_000_000)
         self._finish(work.epoch, work.batch_id, instance.slot)
         for result in outcome.results:
-            self._answer(result, now)
+            self._open.pop(result.item.key, None)
+            self._delivery.deliver(result, now)
 
     def unloaded(self, instance: Instance) -> None:
         self._instances.pop(instance.slot, None)
         self._say(Unloaded(instance.slot))
         self._note_stopped()
 
-    def _answer(self, result: Result, now: float) -> None:
-        item, given = result.item, answer(result)
-        try:
-            self._send(item.header.submitter, given)
-        except ShoalError as error:
-            # More than a message can hold: the submitter has to hear at least that.
-            given = failure(item.header.counter, error, result.executed, result.timings)
-            self._send(item.header.submitter, given)
-        self._open.pop(item.key, None)
-        self._kept.keep(item.key, given, now)
-
     def _load(self, load: Load) -> None:
-        instance = Instance(load, self._backend, self._board_fd, self._loop.call_soon_threadsafe, self)
+        instance = Instance(load, self._backend, self._surroundings, self)
         self._instances[load.slot] = instance
         if self._backend.process_per_instance:
             self._main_thread.put(instance)
@@ -165,11 +172,12 @@ class ExecutorService:
         if arrival is Arrival.DONE:
             self._repeat(batch.epoch, batch.batch_id)
         elif arrival is Arrival.NEW:
-            items = decode_items(batch, part.payload, time.monotonic_ns())
+            items = decode_items(batch, part.payload, time.monotonic_ns(), self._memory.view)
             self._take(sender, batch, items)
 
     def _take(self, sender: str, batch: Batch, items: list[Item]) -> None:
-        fresh = [item for item in items if not self._answer_again(item)]
+        # A request that was executed here already is answered from what is kept, not executed a second time.
+        fresh = [item for item in items if not self._delivery.repeat(item.key)]
         instance = self._instances.get(batch.instance)
         if fresh and not (instance and instance.offer(Work(batch.epoch, batch.batch_id, batch.reason, fresh))):
             # As good as never arrived: the scheduler places it elsewhere.
@@ -181,13 +189,6 @@ class ExecutorService:
             self._open[item.key] = item
         if not fresh:
             self._finish(batch.epoch, batch.batch_id, batch.instance)
-
-    def _answer_again(self, item: Item) -> bool:
-        """A request that was executed here already is answered from what is kept, not executed a second time."""
-        kept = self._kept.find(item.key, time.monotonic())
-        if kept is not None:
-            self._send(item.header.submitter, kept)
-        return kept is not None
 
     def _on_cancel(self, _sender: str, cancel: Cancel, _part: Part) -> None:
         for counter in cancel.counters:
@@ -205,7 +206,7 @@ class ExecutorService:
     def _on_resend(self, _sender: str, resend: Resend, _part: Part) -> None:
         key = (resend.submitter, resend.counter)
         if key not in self._open:
-            self._send(resend.submitter, self._kept.find(key, time.monotonic()) or lost(resend.counter))
+            self._delivery.repeat_or_lose(key)
 
     def _on_statistics_query(self, sender: str, query: StatisticsQuery, _part: Part) -> None:
         counters = {self._bus.incarnation: self._counters.rows()}
@@ -218,8 +219,7 @@ class ExecutorService:
 
     def _meet_owner(self, epoch: int, owner: str) -> None:
         if self._ledger.meet_owner(epoch, owner):
-            kept = self._kept.keys(time.monotonic())
-            self._bus.send(owner, ExecutorReport(V2, epoch, self._ledger.held(), kept))
+            self._bus.send(owner, ExecutorReport(V2, epoch, self._ledger.held(), self._delivery.keys()))
 
     def _finish(self, epoch: int, batch_id: int, slot: int) -> None:
         self._ledger.finish(epoch, batch_id)
@@ -231,17 +231,20 @@ class ExecutorService:
         if done is None:
             return
         self._bus.send(self._ledger.owner, BatchDone(V1, epoch, batch_id, done.instance))
-        now = time.monotonic()
-        for submitter, counter in done.keys:
-            self._send(submitter, self._kept.find((submitter, counter), now) or lost(counter))
-
-    def _send(self, submitter: str, given: Answer) -> None:
-        self._bus.send_encoded(submitter, _INFER_RESPONSE, given.header, given.buffers)
+        for key in done.keys:
+            self._delivery.repeat_or_lose(key)
 
     def _say(self, message: ControlMessage) -> None:
         self._tell_agent(control.encode(message))
 
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(_TEND_INTERVAL_S)
+            try:
+                self._memory.tend()
+                self._delivery.tend()
+            except Exception:  # whatever it was, it is tried again in a second
+                _log.exception("memory not tended")
+
     def _body(self) -> HeartbeatBody:
-        now = time.monotonic()
-        self._kept.expire(now)
-        return HeartbeatBody(counters=self._counters.recent(now))
+        return HeartbeatBody(counters=self._counters.recent(time.monotonic()))

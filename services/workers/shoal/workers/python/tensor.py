@@ -10,9 +10,10 @@ import numpy.typing as npt
 from shoal.core.datatypes import NUMPY
 from shoal.core.errors import InvalidArgument
 from shoal.core.tensors import Tensor as WireTensor
-from shoal.memory import dlpack
+from shoal.memory import INLINE_LIMIT_NBYTES, dlpack
 from shoal.workers.python.dtypes import TRITON_NUMBER, datatype_of, decode_elements, encode_elements
 from shoal.workers.python.error import TritonModelException
+from shoal.workers.python.loan import Loan
 
 _HOST_DEVICES = (dlpack.CPU, dlpack.CUDA_HOST)
 
@@ -20,8 +21,8 @@ _HOST_DEVICES = (dlpack.CPU, dlpack.CUDA_HOST)
 class Tensor:
     """An input or output. Always in host memory.
 
-    Made by a model from an array, which is referenced, not copied: its content counts when `execute` returns. An input
-    is a view of the request, valid until `execute` returns; its array is made when it is asked for first.
+    Made by a model from an array, which is referenced, not copied: its content counts when `execute` returns. The array
+    of an input is made when it is asked for first; a model may keep both for as long as it likes.
     """
 
     __slots__ = ("_array", "_data", "_datatype", "_name", "_shape")
@@ -30,7 +31,7 @@ class Tensor:
     _datatype: str
     _shape: tuple[int, ...]
     _array: npt.NDArray[Any] | None
-    _data: memoryview | bytes
+    _data: memoryview | bytes | Loan
 
     def __init__(self, name: str, numpy_array: npt.NDArray[Any]) -> None:
         """`numpy_array`: bool, an integer or float of up to 64 bits, or objects or fixed-size bytes for BYTES.
@@ -71,12 +72,14 @@ class Tensor:
     def as_numpy(self) -> npt.NDArray[Any]:
         """The tensor as an array, the same one at each call; BYTES as objects of type `bytes`.
 
-        The array can always be written to, as Triton's can. It is a view where the request's memory can be written
-        to and is aligned, else a copy. Raises TritonModelException for BF16, which numpy does not have.
+        The array can always be written to, as Triton's can, and nobody else sees that: it is a copy, of large tensors
+        one that is made page by page as it is written to. Raises TritonModelException for BF16, which numpy does not
+        have.
         """
         array = self._array
         if array is None:
             array = self._array = _decode(self._datatype, self._shape, self._data)
+            self._data = b""
         return array
 
     def to_dlpack(self) -> Any:  # a capsule, whose type has no name before Python 3.13
@@ -84,7 +87,7 @@ class Tensor:
         if self._datatype == "BYTES":
             raise TritonModelException("DLPack does not have support for string tensors.")
         if self._datatype == "BF16":
-            return dlpack.bf16_capsule(self._data, self._shape)
+            return dlpack.bf16_capsule(_own(self._data), self._shape)
         return np.ascontiguousarray(self.as_numpy()).reshape(self._shape).__dlpack__()
 
     def __dlpack__(self, *, stream: None = None) -> Any:
@@ -133,35 +136,54 @@ class _Capsule:
         return dlpack.CPU, 0
 
 
-def from_wire(tensor: WireTensor, shape: tuple[int, ...]) -> Tensor:
-    """An input with the shape that the model sees. Copies nothing; `tensor.data` must outlive the result's use."""
+def from_wire(tensor: WireTensor, shape: tuple[int, ...], data: Loan | None = None) -> Tensor:
+    """An input with the shape that the model sees. Copies nothing; `tensor.data` must outlive the result's use, unless
+    it is lent as `data`."""
     made = Tensor.__new__(Tensor)
     made._name = tensor.name
     made._datatype = tensor.datatype
     made._shape = shape
     made._array = None
-    made._data = tensor.data
+    made._data = tensor.data if data is None else data
     return made
 
 
 def to_wire(tensor: Tensor) -> WireTensor:
-    """The tensor's content now, as a copy: a model may write to its arrays, and its inputs end, after `execute`."""
+    """The tensor's content now. Data over INLINE_LIMIT_NBYTES may be a view, to be copied before the model, which may
+    write to its arrays, or anybody else goes on."""
     array = tensor._array
     if array is None:
-        return WireTensor(tensor._name, tensor._datatype, tensor._shape, bytes(tensor._data))
-    data = encode_elements(array) if tensor._datatype == "BYTES" else array.tobytes()
-    return WireTensor(tensor._name, tensor._datatype, array.shape, data)
+        data = tensor._data
+        return WireTensor(
+            tensor._name, tensor._datatype, tensor._shape, data.data if isinstance(data, Loan) else bytes(data)
+        )
+    return WireTensor(tensor._name, tensor._datatype, array.shape, _encode(tensor._datatype, array))
 
 
-def _decode(datatype: str, shape: tuple[int, ...], data: memoryview | bytes) -> npt.NDArray[Any]:
+def _encode(datatype: str, array: npt.NDArray[Any]) -> memoryview | bytes:
     if datatype == "BYTES":
-        return decode_elements(data).reshape(shape)
+        return encode_elements(array)
+    if array.nbytes <= INLINE_LIMIT_NBYTES or type(array) is not np.ndarray:
+        return array.tobytes()
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _decode(datatype: str, shape: tuple[int, ...], data: memoryview | bytes | Loan) -> npt.NDArray[Any]:
+    if datatype == "BYTES":
+        return decode_elements(_own(data)).reshape(shape)
     if datatype == "BF16":
         raise TritonModelException(
             "Tensor dtype is BF16 and cannot be converted to NumPy. Use to_dlpack() and from_dlpack() instead."
         )
+    if isinstance(data, Loan):
+        return data.array().view(NUMPY[datatype]).reshape(shape)
     array = np.frombuffer(data, NUMPY[datatype]).reshape(shape)
     return array if array.flags.behaved else array.copy()
+
+
+def _own(data: memoryview | bytes | Loan) -> memoryview | bytes:
+    """Bytes that stay for as long as they are referenced."""
+    return data.copy() if isinstance(data, Loan) else data
 
 
 def _capsule(tensor: object) -> object:
