@@ -65,7 +65,7 @@ def serving(
         leaks = LeakCheck(server)
         for nbytes, concurrency in ((MIDDLE_NBYTES, 16), (LARGE_NBYTES, 16 if launcher else 2)):
             exchange_all(server.http_port, range(2 * concurrency), nbytes, concurrency)
-            exchange_by_grpc(server.grpc_port, 1, nbytes)
+        exchange_by_grpc(server.grpc_port, 1, MIDDLE_NBYTES if launcher else LARGE_NBYTES)
         baseline = leaks.baseline()
         yield server
         # The leak check sees our own /dev/shm, which is another one in a namespace.

@@ -15,16 +15,17 @@ async def until_listening(addresses: list[tuple[str, int]], wait_s: float = WAIT
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             for host, port in addresses:
-                while not await _takes_connections(host, port):
-                    await asyncio.sleep(_INTERVAL_S)
+                await _connect(host, port)
 
 
-async def _takes_connections(host: str, port: int) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(host, port)
-    except OSError:
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True
+async def _connect(host: str, port: int) -> None:
+    while True:
+        try:
+            _, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            await asyncio.sleep(_INTERVAL_S)
+            continue
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return

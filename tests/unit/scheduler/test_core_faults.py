@@ -175,8 +175,8 @@ class Faults(RuleBasedStateMachine):
     @precondition(lambda self: self._models is not None)
     @rule(are_ghosts_late=st.booleans())
     def take_over(self, are_ghosts_late: bool) -> None:
-        """Another scheduler owns the models: executors report, those that were believed to have ended among them, and the
-        submitter asks. What waited for its second try is the one thing that nobody knows any more."""
+        """Another scheduler owns the models: executors report, those that were believed to have ended among them, and
+        the submitter asks. What waited for its second try is the one thing that nobody knows any more."""
         running = {counter for sent in self._open.values() for counter in sent.counters}
         self._forgotten.update(counter for counter in self._executions if counter not in running)
         # What was only lost before is nothing that executors could tell of.
@@ -242,11 +242,12 @@ class Faults(RuleBasedStateMachine):
         """Executors that were believed to have ended are heard of again."""
         self._open.update(self._ghosts)
         self._ghosts.clear()
-        for executor in self._lost_from_sight:
+        seen, self._lost_from_sight = self._lost_from_sight, []
+        self._executors += seen
+        for executor in seen:
             self._report(executor)
+        for executor in seen:
             self._announce(executor)
-        self._executors += self._lost_from_sight
-        self._lost_from_sight = []
 
     def _report(self, executor: str) -> None:
         running = tuple(
