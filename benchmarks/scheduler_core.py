@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from shoal.core.messages import V2, InferRequest
 from shoal.core.model_config import ModelConfig, from_json
-from shoal.core.tensors import INLINE, Inline, TensorHeader
+from shoal.core.tensors import ARENA, INLINE, ArenaRef, Inline, TensorHeader
 from shoal.scheduler.actions import Action, Dispatch
 from shoal.scheduler.core import SchedulerCore
 from shoal.scheduler.events import (
@@ -38,7 +38,8 @@ class Part(NamedTuple):
 
 
 _PART = Part(memoryview(bytes(180)), memoryview(bytes(64)))
-_INPUTS = (TensorHeader("x", "FP32", (1, 16), Inline(INLINE, 0, 64)),)
+_INLINE = (TensorHeader("x", "FP32", (1, 16), Inline(INLINE, 0, 64)),)
+_IN_ARENA = (TensorHeader("x", "FP32", (1, 16), ArenaRef(ARENA, "0123456789abcdef", "segment", 0, 65536, 1)),)
 
 
 def _config(**fields: Any) -> ModelConfig:
@@ -46,9 +47,9 @@ def _config(**fields: Any) -> ModelConfig:
     return from_json({"name": _MODEL, "max_batch_size": 16, "input": inputs, **fields})
 
 
-def _arrival(counter: int) -> Arrival:
+def _arrival(counter: int, inputs: tuple[TensorHeader, ...]) -> Arrival:
     request = InferRequest(
-        V2, counter, _SUBMITTER, _MODEL, 1, _GENERATION, "", 0, 0, 0, 0, None, 1, _INPUTS, (), {}, "", 1, ""
+        V2, counter, _SUBMITTER, _MODEL, 1, _GENERATION, "", 0, 0, 0, 0, None, 1, inputs, (), {}, "", 1, ""
     )
     return Arrival(request, _PART)
 
@@ -94,13 +95,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000, help="requests per measurement (default 100,000)")
     count: int = parser.parse_args().requests
-    arrivals = [_arrival(counter) for counter in range(count)]
     measurements = (
-        ("default scheduler, 4 instances, 16 clients", _config(), 4, 16),
-        ("dynamic batcher up to 16, 1 instance, 32 clients", _config(dynamic_batching={}), 1, 32),
-        ("dynamic batcher up to 16, 1 instance, 1 client", _config(dynamic_batching={}), 1, 1),
+        ("default scheduler, 4 instances, 16 clients", _config(), 4, 16, _INLINE),
+        ("dynamic batcher up to 16, 1 instance, 32 clients", _config(dynamic_batching={}), 1, 32, _INLINE),
+        ("the same, inputs in shared memory", _config(dynamic_batching={}), 1, 32, _IN_ARENA),
+        ("dynamic batcher up to 16, 1 instance, 1 client", _config(dynamic_batching={}), 1, 1, _INLINE),
+        ("the same, inputs in shared memory", _config(dynamic_batching={}), 1, 1, _IN_ARENA),
     )
-    for name, config, instances, clients in measurements:
+    for name, config, instances, clients, inputs in measurements:
+        arrivals = [_arrival(counter, inputs) for counter in range(count)]
         seconds, batches = _Loop(config, instances, clients).run(arrivals)
         print(f"{name:<50} {seconds / count * 1e6:6.2f} us/request, average batch {count / batches:5.2f}")
 

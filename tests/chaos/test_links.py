@@ -40,6 +40,8 @@ MENDED_S = 2.0
 #: What was lost without a trace is asked after at an age of five seconds, and at every second from then on; and who
 #: waits for an instance waits for the batch that was lost on the way to it, or from it, before.
 SLOWEST_S = 12.0
+#: With messages lost in heaps a batch is sent three times before its requests are refused, five or six seconds each.
+SLOWEST_OF_HEAPS_S = 20.0
 #: Long enough that everything lost at the end of a load is asked after.
 AFTERMATH_S = 6.0
 #: Two unanswered pings of the client, two seconds apart, and a reconnect.
@@ -69,8 +71,9 @@ def server(broker: Broker, proxy: Proxy, tmp_path: Path) -> Iterator[Server]:
 class Trial:
     """Loads of small and large requests with faults in the middle: what has to hold at the end is said here once."""
 
-    def __init__(self, server: Server, broker: Broker) -> None:
+    def __init__(self, server: Server, broker: Broker, slowest_s: float = SLOWEST_S) -> None:
         self._server = server
+        self._slowest_s = slowest_s
         self._leaks = LeakCheck(server, broker)
         self.load = Load(server.http_port)
         self.large = EchoLoad(server.http_port, LARGE_NBYTES)
@@ -93,7 +96,7 @@ class Trial:
             assert load.wrong == []
             assert load.statuses[200] > 0
             assert set(load.statuses) <= {200, 503}, load.errors
-            assert load.slowest_s < SLOWEST_S, (load.slowest_s, load.errors)
+            assert load.slowest_s < self._slowest_s, (load.slowest_s, load.errors)
         assert self.load.refused == 0
         self._leaks.steady(self._baseline)
         assert self._server.stop() == 0, self._server.output
@@ -120,7 +123,7 @@ def test_a_link_that_is_cut_twenty_times(broker: Broker, proxy: Proxy, server: S
                     assert proxy.stall(role) > 0
                     time.sleep(chance.uniform(0.1, 0.4))
                 assert proxy.cut(role) > 0
-                time.sleep(chance.uniform(0.3, 0.7))
+                time.sleep(chance.uniform(0.2, 0.6))
             trial.serves_again()
 
 
@@ -165,7 +168,7 @@ def lose_now_and_then(proxy: Proxy, role: str, share: float, kinds: frozenset[ty
 def test_messages_that_are_lost_everywhere(broker: Broker, proxy: Proxy, server: Server) -> None:
     with Trial(server, broker) as trial:
         lose_now_and_then(proxy, "", 0.003)
-        time.sleep(12)
+        time.sleep(10)
         proxy.drop = None
         time.sleep(AFTERMATH_S)
         trial.serves_again()
@@ -175,7 +178,7 @@ def test_messages_that_are_lost_everywhere(broker: Broker, proxy: Proxy, server:
 @pytest.mark.full
 @pytest.mark.parametrize("role", ROLES)
 def test_messages_of_one_process_that_are_lost(broker: Broker, proxy: Proxy, server: Server, role: str) -> None:
-    with Trial(server, broker) as trial:
+    with Trial(server, broker, SLOWEST_OF_HEAPS_S) as trial:
         lose_now_and_then(proxy, role, 0.02)
         time.sleep(20)
         proxy.drop = None
@@ -186,7 +189,7 @@ def test_messages_of_one_process_that_are_lost(broker: Broker, proxy: Proxy, ser
 @pytest.mark.full
 @pytest.mark.parametrize("kind", [InferRequest, Batch, BatchDone, InferResponse, Closed, Release])
 def test_messages_of_one_kind_that_are_lost(broker: Broker, proxy: Proxy, server: Server, kind: type[Message]) -> None:
-    with Trial(server, broker) as trial:
+    with Trial(server, broker, SLOWEST_OF_HEAPS_S) as trial:
         lose_now_and_then(proxy, "", 0.02, frozenset({kind}))
         time.sleep(15)
         proxy.drop = None

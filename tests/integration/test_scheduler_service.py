@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scheduler_peers import Agent, Executor, Submitter, desire, start_scheduler, until
+from scheduler_stage import in_arena
 from shoal.bus import HeartbeatBody
 from shoal.core.errors import Code
 from shoal.core.messages import LOADING, V1, Cancel, ModelCounters, ReconcileReply
@@ -141,6 +143,64 @@ async def test_a_dead_executors_batch_goes_to_another_one(scene: Scene) -> None:
     await until(lambda: scene.answered(1))
 
 
+async def test_a_request_whose_executors_end_twice_is_refused_with_both_causes(scene: Scene) -> None:
+    await scene.begin(dynamic_batching={})
+    second = await scene.add_executor()
+    scene.submitter.send(1, 2)
+    await until(lambda: scene.executor.held)
+    (first,) = scene.executor.held
+    scene.agent.show(second.status())
+    scene.agent.end(scene.executor, "signal 11 (SIGSEGV)", first)
+    await until(lambda: second.held)
+    (alone,) = second.held
+    assert (alone.batch.reason, len(alone.keys), alone.deaths) == ("retry alone", 1, (1,))
+    second.finish(alone)
+    await until(lambda: second.held)
+    third = await scene.add_executor()
+    scene.agent.show(third.status())
+    scene.agent.end(second, "execution_timeout of 2 s exceeded", second.held[0])
+    await until(lambda: 2 in scene.submitter.responses)
+    error = scene.submitter.responses[2][0].error
+    assert error is not None
+    assert error[0] == Code.UNAVAILABLE
+    assert "signal 11 (SIGSEGV); then: " in error[1]
+    assert "execution_timeout of 2 s exceeded" in error[1]
+    assert scene.answered(1)
+
+
+async def test_what_an_executor_had_not_started_does_not_run_alone(scene: Scene) -> None:
+    await scene.begin()
+    scene.submitter.send(1)
+    await until(lambda: scene.executor.held)
+    other = await scene.add_executor()
+    scene.agent.show(other.status())
+    scene.agent.end(scene.executor, "signal 9")
+    await until(lambda: other.held)
+    assert (other.held[0].batch.reason, other.held[0].deaths) == ("instance idle", (0,))
+
+
+async def test_submitters_learn_when_nobody_reads_their_memory_any_more(scene: Scene) -> None:
+    await scene.begin()
+    scene.submitter.send(1, 3, inputs=(in_arena(),))
+    scene.submitter.send(2)
+    for _ in range(3):
+        await until(lambda: scene.executor.held)
+        assert scene.executor.held[0].requests[0].counter not in scene.submitter.closed
+        scene.executor.finish(scene.executor.held[0])
+    await until(lambda: scene.answered(1, 2, 3))
+    await until(lambda: len(scene.submitter.closed) == 2)
+    assert scene.submitter.closed == [1, 3]
+
+
+async def test_submitters_that_ask_learn_what_is_closed(scene: Scene) -> None:
+    await scene.begin()
+    scene.submitter.send(1, inputs=(in_arena(),))
+    await until(lambda: scene.executor.held)
+    scene.submitter.ask(closing=(1, 8, 9))
+    await until(lambda: scene.submitter.replies)
+    assert scene.submitter.closed == [8, 9]
+
+
 async def test_a_standby_answers_that_it_is_not_the_owner(scene: Scene) -> None:
     await scene.begin(schedulers=2)
     scene.submitter.send(1, 2, to=scene.submitter.standby)
@@ -172,6 +232,50 @@ async def test_a_standby_takes_over_within_two_seconds_and_adopts_what_runs(scen
         executor.finish(executor.held[0])
     await until(lambda: scene.answered(1, 2, 3))
     assert len(executor.received) == 3
+
+
+@pytest.mark.slow
+async def test_a_death_before_the_takeover_and_one_after_it_are_the_last(scene: Scene) -> None:
+    await scene.begin(schedulers=2)
+    submitter, second = scene.submitter, await scene.add_executor()
+    submitter.send(1, inputs=(in_arena(),))
+    await until(lambda: scene.executor.held)
+    scene.agent.show(second.status())
+    scene.agent.end(scene.executor, "signal 11", scene.executor.held.pop())
+    await until(lambda: second.held)
+    owner = submitter.owner
+    scene.owner_process.kill()
+    await until(lambda: submitter.owner not in ("", owner))
+    submitter.ask(1, closing=(5,))
+    await until(lambda: submitter.replies)
+    assert (submitter.replies[0][1].unknown, submitter.closed) == ((), [5])
+    scene.agent.end(second, "signal 6", *second.held)
+    await until(lambda: 1 in submitter.responses)
+    error = submitter.responses[1][0].error
+    assert error is not None
+    assert "twice (first: an executor ended before the scheduler was replaced; then: " in error[1]
+
+
+@pytest.mark.slow
+async def test_a_lone_scheduler_that_is_to_end_does_not_wait_for_the_last_of_a_steady_stream(scene: Scene) -> None:
+    await scene.begin()
+    submitter, executor = scene.submitter, scene.executor
+    process = scene.owner_process
+    submitter.send(1, 2)
+    await until(lambda: executor.held)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    counter = 2
+    while submitter.owner:
+        if executor.held:
+            counter += 1
+            submitter.send(counter)
+            executor.finish(executor.held[0])
+        await asyncio.sleep(0.02)
+    assert 3.0 <= time.monotonic() - began < 8.0
+    await until(lambda: process.poll() == 0)
+    assert counter > 20
+    assert scene.answered(*range(1, counter - 3))
 
 
 @pytest.mark.slow

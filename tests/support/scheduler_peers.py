@@ -23,6 +23,8 @@ from shoal.core.messages import (
     BatchDone,
     BatchQuery,
     BatchQueryReply,
+    Closed,
+    EndedExecutor,
     ExecutorReport,
     InferRequest,
     InferResponse,
@@ -76,6 +78,14 @@ class Held(NamedTuple):
     @property
     def keys(self) -> tuple[RequestKey, ...]:
         return tuple(found.key for found in self.requests)
+
+    @property
+    def ref(self) -> tuple[int, int]:
+        return self.batch.epoch, self.batch.batch_id
+
+    @property
+    def deaths(self) -> tuple[int, ...]:
+        return tuple(item.deaths for item in self.batch.items)
 
 
 class Executor:
@@ -141,19 +151,19 @@ class Executor:
             return
         self._owner = (who, epoch)
         running = tuple(
-            RunningBatch(h.batch.epoch, h.batch.batch_id, h.batch.instance, h.keys, (0,) * len(h.keys))
-            for h in self.held
+            RunningBatch(h.batch.epoch, h.batch.batch_id, h.batch.instance, h.keys, h.deaths) for h in self.held
         )
         self.bus.send(who, ExecutorReport(V2, epoch, running, ()))
 
 
 class Agent:
-    """Announces instances; `show` changes what it announces."""
+    """Announces instances; `show` and `end` change what it announces."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self._rows: tuple[InstanceStatus, ...] = ()
-        bus.body = lambda: HeartbeatBody(instances=self._rows)
+        self._ended: tuple[EndedExecutor, ...] = ()
+        bus.body = lambda: HeartbeatBody(instances=self._rows, ended=self._ended)
 
     @classmethod
     async def join(cls, settings: BusSettings) -> Agent:
@@ -165,6 +175,12 @@ class Agent:
         self._rows = rows
         self.bus.beat()
 
+    def end(self, executor: Executor, cause: str, *executing: Held) -> None:
+        """An executor has ended, and was executing these batches."""
+        self._ended += (EndedExecutor(executor.bus.incarnation, cause, tuple(held.ref for held in executing)),)
+        self._rows = tuple(row for row in self._rows if row.executor != executor.bus.incarnation)
+        self.bus.beat()
+
 
 class Submitter:
     """Sends requests to the owner and keeps what comes back."""
@@ -173,10 +189,12 @@ class Submitter:
         self.bus = bus
         self.responses: dict[int, list[InferResponse]] = {}
         self.not_owned: list[int] = []
+        self.closed: list[int] = []
         self.replies: list[tuple[str, ReconcileReply]] = []
         self.statistics: list[StatisticsReply] = []
         bus.on(InferResponse, self._on_response)
         bus.on(NotOwner, lambda sender, message, part: self.not_owned.extend(message.counters))
+        bus.on(Closed, lambda sender, message, part: self.closed.extend(message.counters))
         bus.on(ReconcileReply, lambda sender, message, part: self.replies.append((sender, message)))
         bus.on(StatisticsReply, lambda sender, message, part: self.statistics.append(message))
 
@@ -207,8 +225,8 @@ class Submitter:
             message = request(counter, submitter=self.bus.incarnation, **fields)
             self.bus.send(to or self.owner, message, [payload])
 
-    def ask(self, *counters: int) -> None:
-        self.bus.send(self.owner, Reconcile(V2, counters, ()))
+    def ask(self, *counters: int, closing: tuple[int, ...] = ()) -> None:
+        self.bus.send(self.owner, Reconcile(V2, counters, closing))
 
     def ask_statistics(self) -> None:
         self.bus.send(self.owner, StatisticsQuery(V1, 7))

@@ -101,9 +101,11 @@ def config(max_batch_size: int = 8, **fields: Any) -> ModelConfig:
     return from_json({"name": MODEL, "max_batch_size": max_batch_size, **fields})
 
 
-def dynamic(max_batch_size: int = 8, inputs: Sequence[dict[str, Any]] = (), **batching: Any) -> ModelConfig:
+def dynamic(
+    max_batch_size: int = 8, inputs: Sequence[dict[str, Any]] = (), name: str = MODEL, **batching: Any
+) -> ModelConfig:
     """A configuration with a dynamic batcher; `batching` are its fields."""
-    return config(max_batch_size, input=list(inputs), dynamic_batching=batching)
+    return config(max_batch_size, name=name, input=list(inputs), dynamic_batching=batching)
 
 
 def alone(

@@ -155,8 +155,8 @@ def test_an_empty_tensor_that_no_array_library_can_hold() -> None:
     config = one_input("TYPE_FP32", [-1, -1])
     text = refusal(call(Tensor("X", "FP32", (2**63, 0), b"")), config)
     assert text == PREFIX + (
-        "input 'X' for model 'm' is empty, but its shape [9223372036854775808,0] is larger than any memory in its other "
-        "dimensions"
+        "input 'X' for model 'm' is empty, but its shape [9223372036854775808,0] is larger than any memory in its "
+        "other dimensions"
     )
     assert check(call(Tensor("X", "FP32", (2**60, 0), b"")), served(config)).batch_size == 0
 

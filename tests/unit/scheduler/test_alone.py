@@ -130,14 +130,16 @@ def test_with_one_executor_the_others_wait_for_the_suspects() -> None:
 
 
 def test_versions_take_turns_on_an_executor_that_they_share() -> None:
-    stage = shared("e", model=dynamic())
-    stage.handle(InstanceDraining("x", 0))
+    stage = Stage(dynamic())
+    stage.handle(ModelConfigured(OTHER, "g", {1: dynamic(name=OTHER)}))
+    add(stage, "e")
     stage.arrive(1, 2)
-    arrive_other(stage, 7)
+    arrive_other(stage, 7, 8)
     stage.gone("e")
     assert add(stage, "e2") == [alone(3, 1, executor="e2")]
     assert stage.done(3, "e2") == [alone(4, 7, slot=1, executor="e2")]
     assert stage.done(4, "e2") == [alone(5, 2, executor="e2")]
+    assert stage.done(5, "e2") == [alone(6, 8, slot=1, executor="e2")]
 
 
 def test_with_preserve_ordering_nothing_overtakes_a_suspect() -> None:
@@ -147,6 +149,15 @@ def test_with_preserve_ordering_nothing_overtakes_a_suspect() -> None:
     assert stage.gone() == [alone(2, 1, executor="e2")]
     assert stage.done(2, "e2") == [alone(3, 2, executor="e2")]
     assert stage.done(3, "e2") == [batch(4, "instance idle", [3], executor="e3")]
+
+
+def test_with_preserve_ordering_others_wait_until_the_suspects_have_their_executor() -> None:
+    stage = shared("e", "e2", model=dynamic(preserve_ordering=True))
+    stage.arrive(1)
+    arrive_other(stage, 7, 8)
+    stage.gone("x")
+    assert stage.arrive(2) == []
+    assert stage.done(3, "e2") == [alone(4, 1, executor="e2")]
 
 
 def test_with_preserve_ordering_others_go_on_when_the_last_suspect_has_left() -> None:

@@ -49,6 +49,21 @@ def test_open_work_is_counted_until_it_is_done() -> None:
     assert stage.core.open_count == 0
 
 
+def test_whether_anything_is_left_of_what_came_before_a_time() -> None:
+    stage = Stage(config())
+    stage.arrive(1, 2)
+    stage.arrive(3, model="nobody")
+    stage.pass_ns(1 * MS)
+    stage.arrive(4)
+    assert (stage.core.has_older(0), stage.core.has_older(1)) == (False, True)
+    stage.wait(1 * S)
+    stage.done(1)
+    assert stage.core.has_older(1)
+    stage.done(2)
+    assert (stage.core.has_older(1 * MS), stage.core.has_older(1 * MS + 1)) == (False, True)
+    assert Stage().core.has_older(0), "while adopting nobody knows"
+
+
 MODELS: dict[str, ModelConfig] = {
     "default": config(),
     "dynamic": dynamic(max_batch_size=4),

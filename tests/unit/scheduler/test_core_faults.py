@@ -87,7 +87,7 @@ class Faults(RuleBasedStateMachine):
     @rule(
         count=st.integers(1, 5),
         model=st.sampled_from("mn"),
-        has_memory=st.booleans(),
+        has_memory=st.sampled_from([True, True, False]),
         deadline_us=st.sampled_from([None, None, None, 3000]),
     )
     def arrive(self, count: int, model: str, has_memory: bool, deadline_us: int | None) -> None:
@@ -112,10 +112,7 @@ class Faults(RuleBasedStateMachine):
     @precondition(lambda self: self._ghosts)
     @rule(data=st.data())
     def finish_after_all(self, data: st.DataObject) -> None:
-        ref = data.draw(st.sampled_from(sorted(self._ghosts)))
-        sent = self._ghosts.pop(ref)
-        self._answer(sent)
-        self._perform(self._stage.done(ref[1], sent.executor, ref[0]))
+        self._finish_ghost(data.draw(st.sampled_from(sorted(self._ghosts))))
 
     @precondition(lambda self: self._open.keys() - self._started)
     @rule(data=st.data(), is_noticed_late=st.booleans())
@@ -210,6 +207,8 @@ class Faults(RuleBasedStateMachine):
         """Whatever happened, every request is answered in the end, and no memory is kept."""
         if self._models is None:
             return
+        for ref in sorted(self._ghosts):
+            self._finish_ghost(ref)
         for _ in range(10 * self._last_counter + 20):
             if not self._executors:
                 self._add_executor()
@@ -287,6 +286,11 @@ class Faults(RuleBasedStateMachine):
     def _finish(self, ref: BatchRef) -> None:
         self._start(ref)
         sent = self._open.pop(ref)
+        self._answer(sent)
+        self._perform(self._stage.done(ref[1], sent.executor, ref[0]))
+
+    def _finish_ghost(self, ref: BatchRef) -> None:
+        sent = self._ghosts.pop(ref)
         self._answer(sent)
         self._perform(self._stage.done(ref[1], sent.executor, ref[0]))
 

@@ -42,6 +42,9 @@ class Deaths:
     def __init__(self) -> None:
         self._causes: OrderedDict[RequestKey, tuple[str, ...]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._causes)
+
     def remember(self, keys: Iterable[RequestKey], causes: tuple[str, ...]) -> None:
         for key in keys:
             self._causes[key] = causes
