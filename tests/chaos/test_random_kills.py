@@ -36,7 +36,7 @@ CAUSE = re.compile("being loaded|ended|killed|not heard|broker|scheduler|no inst
 INTERVAL_S = 3.0
 WARM_UP_S = 2.0
 #: The machine should have time to start what was killed: this is a test of faults, not of overload.
-PAUSE_S = 0.03
+PAUSE_S = 0.05
 #: What the suite allows, since it may have to share its machine: three times as slow, and a gateway takes six seconds.
 BACK_ON_A_BUSY_MACHINE_S = 20.0
 

@@ -12,9 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-import nats.aio.client
-from nats.aio.transport import TcpTransport
-
+from shoal.bus.nats_py import TcpTransport, nats
 from shoal.telemetry.logs import get_logger
 
 #: Called with a message's subject, its data and its raw NATS header block (empty without headers).

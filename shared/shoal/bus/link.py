@@ -12,11 +12,10 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import nats.errors
-
 from shoal.bus import subjects
 from shoal.bus.client import Client, Receive
 from shoal.bus.client_options import client_options
+from shoal.bus.nats_py import nats
 from shoal.bus.requests import Reply, RequestFailed, Requests
 from shoal.bus.settings import BusSettings
 from shoal.core.errors import InvalidArgument, Unavailable

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import sys
 
-# nats-py imports aiohttp for WebSockets wherever it is installed; that would be a third of our start-up time.
-sys.modules["aiohttp"] = None  # type: ignore[assignment]
-
-from shoal.workers.executor.process import main  # noqa: E402
-
-del sys.modules["aiohttp"]
+from shoal.workers.executor.process import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])
