@@ -47,7 +47,7 @@ def server(broker: Broker, tmp_path: Path) -> Iterator[Server]:
 @pytest.mark.parametrize(
     ("duration_s", "interval_s"),
     [
-        pytest.param(30, 0.5, marks=pytest.mark.timeout(180), id="short"),
+        pytest.param(20, 0.5, marks=pytest.mark.timeout(180), id="short"),
         pytest.param(600, 5.0, marks=[pytest.mark.timeout(900), pytest.mark.full], id="ten minutes"),
     ],
 )
