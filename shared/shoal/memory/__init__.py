@@ -2,7 +2,7 @@
 
 from shoal.memory.arena import Arena, ArenaFull, Block
 from shoal.memory.host import SHM, host_id
-from shoal.memory.packing import INLINE_LIMIT_NBYTES, Packed, pack
+from shoal.memory.packing import INLINE_LIMIT_NBYTES, Packed, lay_out, pack
 from shoal.memory.reader import ArenaReader, Gone
 from shoal.memory.settings import open_arena
 
@@ -16,6 +16,7 @@ __all__ = [
     "Gone",
     "Packed",
     "host_id",
+    "lay_out",
     "open_arena",
     "pack",
 ]

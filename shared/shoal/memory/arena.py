@@ -15,7 +15,7 @@ from shoal.core.errors import InvalidArgument, Unavailable
 from shoal.core.tensors import ARENA, ArenaRef
 from shoal.memory.filesystem import filesystem_nbytes, free_nbytes, size_text
 from shoal.memory.host import SHM, host_id
-from shoal.memory.layout import Header, data_offset, is_owner_name, segment_name
+from shoal.memory.layout import Header, data_offset, is_owner_name, segment_name, segment_nbytes
 from shoal.memory.own_segment import OwnSegment
 from shoal.memory.slabs import Growth, Slab, Slabs, block_size, least_size
 from shoal.memory.sweep import sweep
@@ -119,6 +119,15 @@ class Arena:
     def used_nbytes(self) -> int:
         """What the allocated blocks take of the limit: their sizes are up to a quarter larger than what was asked."""
         return self._used_nbytes
+
+    @property
+    def capacity_nbytes(self) -> int:
+        """The most that all segments could take together if nothing else was in the file system."""
+        return min(self.limit_nbytes, filesystem_nbytes(self._folder))
+
+    def could_hold(self, nbytes: int) -> bool:
+        """Whether `allocate` would succeed if nothing else was in the arena and the file system."""
+        return segment_nbytes(least_size(nbytes), 1) <= self.capacity_nbytes
 
     def allocate(self, nbytes: int, holder: str) -> Block:
         """A block of `nbytes` bytes with undefined content, to be freed when `holder` releases it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import NamedTuple
 
 from shoal.core.tensors import INLINE, Inline, Tensor, TensorHeader
@@ -49,13 +49,23 @@ def pack(tensors: Sequence[Tensor], arena: Arena | None, holder: str, inline: Co
     return Packed(tuple(headers), buffers, block)
 
 
+def lay_out(sizes: Iterable[int]) -> tuple[list[int], int]:
+    """Where in a block tensors of these sizes begin, in bytes, each aligned as consumers need it; and the block's
+    size."""
+    starts: list[int] = []
+    end = 0
+    for nbytes in sizes:
+        starts.append(round_up(end, _ALIGNMENT))
+        end = starts[-1] + nbytes
+    return starts, end
+
+
 def _places(tensors: Sequence[Tensor], inline: Container[str]) -> tuple[dict[int, int], int]:
     """The offset in the block of each tensor (by number) that goes there, and the block's size."""
-    places: dict[int, int] = {}
-    end = 0
-    for number, tensor in enumerate(tensors):
-        nbytes = len(tensor.data)
-        if nbytes > INLINE_LIMIT_NBYTES and tensor.name not in inline:
-            places[number] = round_up(end, _ALIGNMENT)
-            end = places[number] + nbytes
-    return places, end
+    large = {
+        number: len(tensor.data)
+        for number, tensor in enumerate(tensors)
+        if len(tensor.data) > INLINE_LIMIT_NBYTES and tensor.name not in inline
+    }
+    starts, total = lay_out(large.values())
+    return dict(zip(large, starts, strict=True)), total

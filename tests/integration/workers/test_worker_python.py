@@ -6,12 +6,12 @@ import asyncio
 import json
 import os
 import signal
-import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from python_worker import DOUBLE, configuration, serve_model, write_model
 from shoal.core.errors import Code
 from shoal.core.messages import (
     LOADING,
@@ -29,46 +29,6 @@ from worker_stage import Stage, children_of, eventually, floats
 
 Request = tuple[InferRequest, list[bytes]]
 
-PREAMBLE = """
-import os, sys, time
-import numpy as np
-import triton_python_backend_utils as pb_utils
-
-def answer(request):
-    array = pb_utils.get_input_tensor_by_name(request, "A").as_numpy()
-    return pb_utils.InferenceResponse([pb_utils.Tensor("X", array * 2)])
-"""
-
-DOUBLE = """
-class TritonPythonModel:
-    def execute(self, requests):
-        return [answer(request) for request in requests]
-"""
-
-
-def write(stage: Stage, source: str, name: str = "double") -> Path:
-    directory = stage.directory / name / "1"
-    directory.mkdir(parents=True)
-    (directory / "model.py").write_text(PREAMBLE + textwrap.dedent(source))
-    return directory
-
-
-def config(name: str = "double", count: int = 1) -> dict[str, Any]:
-    return {
-        "name": name,
-        "backend": "python",
-        "max_batch_size": 4,
-        "input": [{"name": "A", "data_type": "TYPE_FP32", "dims": [1]}],
-        "output": [{"name": "X", "data_type": "TYPE_FP32", "dims": [1]}],
-        "instance_group": [{"name": name, "kind": "KIND_CPU", "count": count}],
-    }
-
-
-async def serve(stage: Stage, source: str, count: int = 1) -> None:
-    write(stage, source)
-    await stage.desire(config(count=count))
-    stage.start_agent()
-
 
 async def agent_of(stage: Stage) -> str:
     """The only agent's incarnation, once it was heard."""
@@ -85,7 +45,7 @@ def request(stage: Stage, value: float = 1.0, **fields: Any) -> Request:
 
 
 async def test_each_instance_has_a_process_of_its_own(stage: Stage) -> None:
-    await serve(stage, DOUBLE, count=2)
+    await serve_model(stage, DOUBLE, count=2)
     instances = await stage.ready(2)
     assert len({instance.executor for instance in instances}) == 2
     for instance in instances:
@@ -100,7 +60,7 @@ async def test_a_load_failure_is_the_models_own_text(stage: Stage) -> None:
         def initialize(self, args):
             raise pb_utils.TritonModelException("no weights today")
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.in_state(UNAVAILABLE)
     assert instance.reason.startswith("Internal: ")
     assert "no weights today" in instance.reason
@@ -122,7 +82,7 @@ async def test_a_model_that_prints_does_not_disturb_the_control_pipe(stage: Stag
             subprocess.run(["echo", "printed by a program"], check=True)
             return [answer(request) for request in requests]
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.ready()
     for _ in range(2):
         asked = request(stage)
@@ -144,7 +104,7 @@ async def test_a_model_that_closes_its_standard_streams_serves_and_stops_as_othe
         def finalize(self):
             print("finalized in spite of it", flush=True)
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.ready()
     rows = [floats("A", [[1.0]] * 4) for _ in range(2)]
     for asked in (stage.request([r], model="double") for r in rows):
@@ -157,7 +117,7 @@ async def test_a_model_that_closes_its_standard_streams_serves_and_stops_as_othe
 
 
 async def test_a_killed_executor_is_started_again_and_serves(stage: Stage) -> None:
-    await serve(stage, DOUBLE)
+    await serve_model(stage, DOUBLE)
     (instance,) = await stage.ready()
     await stage.known(instance)
     os.kill(stage.executor_pid(instance), signal.SIGKILL)
@@ -178,7 +138,7 @@ async def test_a_process_that_never_comes_up_is_given_up_with_its_last_words(sta
             sys.stderr.flush()
             os._exit(17)
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.in_state(UNAVAILABLE)
     assert "ended 5 times without a successful execution in between, the last time: exit code 17" in instance.reason
     assert instance.reason.startswith("Internal: the process of instance 'double_0'")
@@ -193,7 +153,7 @@ async def test_an_unfinished_batch_is_reported_to_a_new_owner(stage: Stage) -> N
                 time.sleep(0.01)
             return [answer(request) for request in requests]
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.ready()
     asked = request(stage)
     batch = stage.send_batch(instance, [asked])
@@ -217,7 +177,7 @@ async def test_a_cancelled_request_tells_the_model_and_one_that_waits_is_not_exe
                 time.sleep(0.005)
             return [answer(request) for request in requests]
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.ready()
     running, waiting = request(stage), request(stage)
     stage.send_batch(instance, [running])
@@ -242,7 +202,7 @@ async def test_a_model_that_holds_the_interpreter_is_busy_and_not_hung(stage: St
                 number * number
             return [answer(request) for request in requests]
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.ready()
     asked = request(stage)
     stage.send_batch(instance, [asked])
@@ -252,7 +212,7 @@ async def test_a_model_that_holds_the_interpreter_is_busy_and_not_hung(stage: St
 
 @pytest.mark.slow
 async def test_an_idle_executor_that_stands_still_is_replaced(stage: Stage) -> None:
-    await serve(stage, DOUBLE)
+    await serve_model(stage, DOUBLE)
     (instance,) = await stage.ready()
     await stage.known(instance)
     os.kill(stage.executor_pid(instance), signal.SIGSTOP)
@@ -269,7 +229,7 @@ async def test_a_drain_finishes_what_runs_and_finalizes(stage: Stage) -> None:
         def finalize(self):
             open({str(stage.directory / "finalized")!r}, "w").close()
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (agent,) = stage.agents
     (instance,) = await stage.ready()
     first, second = request(stage), request(stage)
@@ -285,7 +245,7 @@ async def test_a_drain_finishes_what_runs_and_finalizes(stage: Stage) -> None:
 
 
 async def test_children_do_not_outlive_an_agent_that_was_killed(stage: Stage) -> None:
-    await serve(stage, DOUBLE)
+    await serve_model(stage, DOUBLE)
     (agent,) = stage.agents
     await stage.ready()
     children = children_of(agent.pid)
@@ -303,7 +263,7 @@ async def test_a_removed_model_is_finalized_and_gone(stage: Stage) -> None:
         def finalize(self):
             open({str(stage.directory / "finalized")!r}, "w").close()
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     await stage.ready()
     await stage.view.delete("double")
     await eventually(lambda: not stage.instances(), "the instance gone")
@@ -311,9 +271,9 @@ async def test_a_removed_model_is_finalized_and_gone(stage: Stage) -> None:
 
 
 async def test_a_new_generation_replaces_the_old_one_when_it_is_ready(stage: Stage) -> None:
-    await serve(stage, DOUBLE)
+    await serve_model(stage, DOUBLE)
     await stage.ready()
-    await stage.desire(config(), generation="generation-2")
+    await stage.desire(configuration(), generation="generation-2")
     states: set[tuple[str, ...]] = set()
 
     def replaced() -> bool:
@@ -326,7 +286,7 @@ async def test_a_new_generation_replaces_the_old_one_when_it_is_ready(stage: Sta
 
 
 async def test_a_worker_outlives_an_absence_of_the_broker(stage: Stage) -> None:
-    await serve(stage, DOUBLE)
+    await serve_model(stage, DOUBLE)
     (instance,) = await stage.ready()
     await stage.known(instance)
     pid = stage.executor_pid(instance)
@@ -353,7 +313,7 @@ async def test_the_working_directory_is_not_on_the_path_of_models(stage: Stage) 
         def execute(self, requests):
             return [answer(request) for request in requests]
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     await stage.ready()
 
 
@@ -366,10 +326,10 @@ async def test_a_description_that_ends_its_process_is_an_error_with_its_last_wor
             sys.stderr.flush()
             os._exit(9)
     """
-    write(stage, source)
+    write_model(stage, source)
     stage.start_agent()
     agent = await agent_of(stage)
-    question = DescribeModel(V1, 1, "double", 1, str(stage.directory / "double"), json.dumps(config()), {})
+    question = DescribeModel(V1, 1, "double", 1, str(stage.directory / "double"), json.dumps(configuration()), {})
     stage.scheduler.bus.send(agent, question)
     error = (await stage.scheduler.first(DescribeReply)).error
     expected = "the process that described model 'double' ended with exit code 9; its last output was:\ncannot complete"
@@ -383,10 +343,10 @@ async def test_threads_that_a_model_left_behind_do_not_delay_its_description(sta
     class TritonPythonModel:
         pass
     """
-    write(stage, source)
+    write_model(stage, source)
     stage.start_agent()
     agent = await agent_of(stage)
-    question = DescribeModel(V1, 1, "double", 1, str(stage.directory / "double"), json.dumps(config()), {})
+    question = DescribeModel(V1, 1, "double", 1, str(stage.directory / "double"), json.dumps(configuration()), {})
     stage.scheduler.bus.send(agent, question)
     assert (await stage.scheduler.first(DescribeReply)).error is None
 
@@ -397,7 +357,7 @@ async def test_an_exception_of_any_text_is_the_reason_of_a_failed_load(stage: St
         def initialize(self, args):
             raise ValueError("file \\udcff " + "x" * 3_000_000)
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.in_state(UNAVAILABLE)
     assert instance.reason.startswith("Internal: ValueError: file \\udcff xxx")
 
@@ -410,7 +370,7 @@ async def test_an_exception_of_any_text_is_answered(stage: Stage) -> None:
         def execute(self, requests):
             raise Unusual("file \\udcff")
     """
-    await serve(stage, source)
+    await serve_model(stage, source)
     (instance,) = await stage.ready()
     asked = request(stage)
     stage.send_batch(instance, [asked])

@@ -237,3 +237,17 @@ def test_threads_get_blocks_of_their_own(folder: Path) -> None:
     reader.close()
     arena.close()
     assert (names(folder), descriptors(folder), mappings(folder)) == ([], [], [])
+
+
+def test_what_an_arena_could_hold_is_known_before_it_is_asked_for(tmp_path: Path) -> None:
+    arena = Arena.open("gateway-9", 1 << 20, tmp_path)
+    try:
+        assert arena.capacity_nbytes == 1 << 20
+        largest = (1 << 20) - 4096
+        assert arena.could_hold(largest)
+        arena.free(arena.allocate(largest, "scheduler").generation)
+        assert not arena.could_hold(largest + 1)
+        with pytest.raises(ArenaFull):
+            arena.allocate(largest + 1, "scheduler")
+    finally:
+        arena.close()

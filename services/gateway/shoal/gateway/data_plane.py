@@ -15,17 +15,10 @@ from shoal.core.tensors import INLINE, ArenaRef, Inline, Tensor, TensorHeader, n
 from shoal.gateway.admission import Overloaded
 from shoal.gateway.normalize import Checked
 from shoal.gateway.scattered import Input, Pieces, ScatteredTensor, views_of
-from shoal.memory import INLINE_LIMIT_NBYTES, SHM, Arena, ArenaFull, ArenaReader, Block, Packed
-from shoal.memory.filesystem import filesystem_nbytes
-from shoal.memory.layout import segment_nbytes
-from shoal.memory.slabs import least_size
+from shoal.memory import INLINE_LIMIT_NBYTES, Arena, ArenaFull, ArenaReader, Block, Packed, lay_out
 
 #: Who says when the inputs may go: whichever scheduler owns the models.
 _HOLDER = "scheduler"
-#: What a consumer may need of a tensor's start, and what it needs to map one of more than `_MAPPED_FROM_NBYTES`.
-_ALIGNMENT_NBYTES = 64
-_PAGE_NBYTES = 4096
-_MAPPED_FROM_NBYTES = 256 * 1024
 
 
 class DataPlane:
@@ -88,7 +81,8 @@ def _pack(checked: Checked, arena: Arena | None) -> tuple[Checked, Packed]:
     large = [tensor for tensor in large if not _is_shape_tensor(tensor, checked)]
     if arena is None or not large:
         return checked, _pack_inline(inputs)
-    places, nbytes = _places(large)
+    starts, nbytes = lay_out([len(tensor.data) for tensor in large])
+    places = {tensor.name: start for tensor, start in zip(large, starts, strict=True)}
     block = _allocate(arena, nbytes, checked)
     for tensor in large:
         _copy(tensor, block, places[tensor.name])
@@ -102,32 +96,18 @@ def _is_shape_tensor(tensor: Input, checked: Checked) -> bool:
     return configured is not None and configured.is_shape_tensor
 
 
-def _places(tensors: list[Input]) -> tuple[dict[str, int], int]:
-    """Where in a block each tensor begins, by name, and how large the block is."""
-    places: dict[str, int] = {}
-    end = 0
-    for tensor in tensors:
-        nbytes = len(tensor.data)
-        step = _PAGE_NBYTES if nbytes > _MAPPED_FROM_NBYTES else _ALIGNMENT_NBYTES
-        start = -(-end // step) * step
-        places[tensor.name] = start
-        end = start + nbytes
-    return places, end
-
-
 def _allocate(arena: Arena, nbytes: int, checked: Checked) -> Block:
     try:
         return arena.allocate(nbytes, _HOLDER)
     except ArenaFull as full:
         model = checked.call.model
-        most = min(arena.limit_nbytes, filesystem_nbytes(SHM))
-        if segment_nbytes(least_size(nbytes), 1) <= most:
+        if arena.could_hold(nbytes):
             raise Overloaded(f"request for model '{model}' was not accepted: {full.message}") from full
         sizes = ", ".join(f"'{tensor.name}' {len(tensor.data)}" for tensor in checked.call.inputs)
         raise InvalidArgument(
             f"request for model '{model}' has {nbytes} bytes of large inputs ({sizes}), and the gateway's shared "
-            f"memory takes {most} bytes at most; raise --shm-limit and the size of /dev/shm (shm_size of "
-            "the gateway's container), or send less at once"
+            f"memory takes {arena.capacity_nbytes} bytes at most; raise --shm-limit and the size of /dev/shm "
+            "(shm_size of the gateway's container), or send less at once"
         ) from full
 
 
