@@ -10,7 +10,7 @@ import argparse
 import time
 from typing import Any, NamedTuple
 
-from shoal.core.messages import V2, InferRequest
+from shoal.core.messages import V3, InferRequest
 from shoal.core.model_config import ModelConfig, from_json
 from shoal.core.tensors import ARENA, INLINE, ArenaRef, Inline, TensorHeader
 from shoal.scheduler.actions import Action, Dispatch
@@ -49,7 +49,7 @@ def _config(**fields: Any) -> ModelConfig:
 
 def _arrival(counter: int, inputs: tuple[TensorHeader, ...]) -> Arrival:
     request = InferRequest(
-        V2, counter, _SUBMITTER, _MODEL, 1, _GENERATION, "", 0, 0, 0, 0, None, 1, inputs, (), {}, "", 1, ""
+        V3, counter, _SUBMITTER, _MODEL, 1, _GENERATION, "", 0, 0, 0, 0, None, 1, inputs, (), {}, "", (), ""
     )
     return Arrival(request, _PART)
 

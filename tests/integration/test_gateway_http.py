@@ -309,7 +309,7 @@ async def test_a_new_owner_gets_what_the_old_one_did_not_answer(stage: Stage, br
         await successor.until(lambda: len(successor.asked) == 1)
         status, _, body = await asking
         assert (status, output(body, "SUM")) == (200, [11, 22, 33, 44])
-        assert [request.attempt for request in successor.requests] == [2]
+        assert [request.counter for request in successor.requests] == [1]
 
 
 async def test_a_request_that_came_to_a_former_owner_is_sent_to_the_new_one(stage: Stage, broker: Broker) -> None:

@@ -156,7 +156,7 @@ async def test_a_request_that_is_sent_again_to_a_new_scheduler_has_the_same_inpu
     async with Scheduler.start(broker.settings(), epoch=8) as successor:
         successor.answer = silent
         request, again = await arrived(successor)
-        assert (request.attempt, again) == (2, ref)
+        assert again == ref
         executor.answer(request, {"Y": b"y"})
         assert (await asking)[0] == 200
 

@@ -225,7 +225,7 @@ async def test_a_standby_takes_over_within_two_seconds_and_adopts_what_runs(scen
     assert sender == submitter.owner
     assert reply == ReconcileReply(V1, submitter.bus.peers[sender].heartbeat.owned["models"], (2,), ())
     assert took_s < 2.0
-    submitter.send(2, attempt=2)
+    submitter.send(2)
     for counter in (1, 3, 2):
         await until(lambda: executor.held)
         assert [found.counter for found in executor.held[0].requests] == [counter]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from shoal.core import encoding
-from shoal.core.messages import V2, Batch, BatchItem, InferRequest
+from shoal.core.messages import V2, V3, Batch, BatchItem, InferRequest
 from shoal.core.tensors import Tensor, no_memory
 from shoal.memory import Arena, ArenaReader, pack
 from shoal.workers.backend import Request
@@ -52,7 +52,7 @@ def infer_request(*inputs: Tensor, arena: Arena | None = None, **fields: Any) ->
     """A request as it travels, and its payload; large inputs lie in `arena`, if one is given."""
     headers, buffers, _ = pack(inputs, arena, "scheduler")
     request = InferRequest(
-        schema=V2,
+        schema=V3,
         counter=1,
         submitter="gateway-1",
         model="m",
@@ -69,7 +69,7 @@ def infer_request(*inputs: Tensor, arena: Arena | None = None, **fields: Any) ->
         outputs=(),
         parameters={},
         traceparent="",
-        attempt=0,
+        deaths=(),
         host="",
     )
     return request._replace(**fields), b"".join(buffers)

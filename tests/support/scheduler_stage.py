@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from shoal.core.errors import Code
-from shoal.core.messages import V1, V2, Closed, InferRequest, RequestKey
+from shoal.core.messages import V1, V3, Closed, InferRequest, RequestKey, Retried
 from shoal.core.model_config import ModelConfig, from_json
 from shoal.core.tensors import ARENA, INLINE, ArenaRef, Inline, TensorHeader
 from shoal.scheduler.actions import Action, BatchReason, Dispatch, DispatchItem, Fault, Refuse, SetTimer, Tell
@@ -63,7 +63,7 @@ def in_arena(name: str = "x") -> TensorHeader:
 
 def request(counter: int, **fields: Any) -> InferRequest:
     plain = InferRequest(
-        schema=V2,
+        schema=V3,
         counter=counter,
         submitter=SUBMITTER,
         model=MODEL,
@@ -80,7 +80,7 @@ def request(counter: int, **fields: Any) -> InferRequest:
         outputs=(),
         parameters={},
         traceparent="",
-        attempt=1,
+        deaths=(),
         host="",
     )
     return plain._replace(**fields)
@@ -151,8 +151,8 @@ def batch(
 
 
 class Stage:
-    """`handle` gives a core an event at the time of the clock and returns its actions without timers; the timer that
-    the core has set last is `timer_ns`."""
+    """`handle` gives a core an event at the time of the clock and returns its actions, but for two kinds: the timer
+    that the core has set last is `timer_ns`, and what submitters were told of their requests' deaths is `deaths`."""
 
     def __init__(
         self,
@@ -165,6 +165,7 @@ class Stage:
         self.core = SchedulerCore(epoch)
         self.now_ns = 0
         self.timer_ns: int | None = None
+        self.deaths: dict[int, tuple[str, ...]] = {}
         if model is not None:
             self.handle(AdoptionBegan())
             self.handle(ModelConfigured(MODEL, GENERATION, {VERSION: model}))
@@ -181,7 +182,13 @@ class Stage:
         assert len(timers) <= 1
         for at_ns in timers:
             self.timer_ns = at_ns
-        return [action for action in actions if not isinstance(action, SetTimer)]
+        return [action for action in actions if not isinstance(action, SetTimer) and not self._notes_deaths(action)]
+
+    def _notes_deaths(self, action: Action) -> bool:
+        if isinstance(action, Tell) and isinstance(action.message, Retried):
+            self.deaths.update(action.message.deaths)
+            return True
+        return False
 
     def wait(self, duration_ns: int) -> list[Action]:
         """Let time pass, with the timer firing whenever it is due; what the core did meanwhile."""

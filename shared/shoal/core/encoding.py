@@ -35,6 +35,7 @@ from shoal.core.messages import (
     ReconcileReply,
     Release,
     Resend,
+    Retried,
     RunningBatch,
     Stale,
     StatisticsQuery,
@@ -45,7 +46,7 @@ from shoal.core.tensors import header_from_wire
 
 #: Number of each message on the wire and the version of its layout. Numbers are never used again.
 SCHEMA: dict[type[Message], tuple[int, int]] = {
-    InferRequest: (1, 2),
+    InferRequest: (1, 3),
     InferResponse: (2, 1),
     Batch: (3, 2),
     BatchDone: (4, 1),
@@ -66,6 +67,7 @@ SCHEMA: dict[type[Message], tuple[int, int]] = {
     Closed: (19, 1),
     Release: (20, 1),
     HoldQuery: (21, 1),
+    Retried: (22, 1),
 }
 
 _BY_NUMBER: dict[int, type[Message]] = {number: cls for cls, (number, _) in SCHEMA.items()}

@@ -16,9 +16,10 @@ Parameter = bool | int | float | str
 #: A request for ever: the incarnation of who holds it until its answer, and a counter of that incarnation.
 RequestKey = tuple[str, int]
 
-#: The schema of most messages, and of those that have changed once; what a sender writes into `schema`.
+#: The schema of most messages, and of those that have changed once or twice; what a sender writes into `schema`.
 V1 = 1
 V2 = 2
+V3 = 3
 
 SEQUENCE_START = 1
 SEQUENCE_END = 2
@@ -30,8 +31,9 @@ class InferRequest(NamedTuple):
     `version` is resolved (> 0) and `generation` is the one that the request was checked against. `batch_size` is the
     first dimension for a batching model and 0 otherwise. `outputs` empty means every output. `deadline_us` is what
     was left when the request was sent, None without a deadline; `timeout_us` is Triton's queue-policy parameter and
-    nothing else. `inputs` refer to the payload in their order, or to the submitter's arena. `host` is the submitter's
-    host, where the answer may refer to shared memory; empty when it may not.
+    nothing else. `inputs` refer to the payload in their order, or to the submitter's arena. `deaths` are the causes
+    that `Retried` told of. `host` is the submitter's host, where the answer may refer to shared memory; empty when it
+    may not.
     """
 
     schema: int
@@ -51,7 +53,7 @@ class InferRequest(NamedTuple):
     outputs: tuple[str, ...]
     parameters: dict[str, Parameter]
     traceparent: str
-    attempt: int
+    deaths: tuple[str, ...]
     host: str
 
     @property
@@ -146,6 +148,14 @@ class Stale(NamedTuple):
 
     schema: int
     counters: tuple[int, ...]
+
+
+class Retried(NamedTuple):
+    """Scheduler -> submitter: executions of these requests (by counter) ended with their executors, for these causes.
+    Each is tried again; should you have to send it once more, say so, that it is not executed a third time."""
+
+    schema: int
+    deaths: tuple[tuple[int, tuple[str, ...]], ...]
 
 
 class Reconcile(NamedTuple):
@@ -356,6 +366,7 @@ Message = (
     | Cancel
     | NotOwner
     | Stale
+    | Retried
     | Reconcile
     | ReconcileReply
     | Closed

@@ -22,6 +22,7 @@ from shoal.core.messages import (
     SEQUENCE_START,
     V1,
     V2,
+    V3,
     Batch,
     BatchDone,
     BatchItem,
@@ -45,6 +46,7 @@ from shoal.core.messages import (
     ReconcileReply,
     Release,
     Resend,
+    Retried,
     RunningBatch,
     Stale,
     StatisticsQuery,
@@ -85,7 +87,7 @@ INSTANCES = (
 
 SAMPLES: tuple[Message, ...] = (
     InferRequest(
-        schema=V2,
+        schema=V3,
         counter=70000,
         submitter=GATEWAY,
         model="ocr",
@@ -102,7 +104,7 @@ SAMPLES: tuple[Message, ...] = (
         outputs=("text",),
         parameters={"threshold": 0.5, "lang": "el", "beam": 4, "fast": True},
         traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-        attempt=2,
+        deaths=("signal 9",),
         host="0123456789abcdef",
     ),
     InferResponse(
@@ -121,6 +123,7 @@ SAMPLES: tuple[Message, ...] = (
     Cancel(V1, GATEWAY, (1, 70000)),
     NotOwner(V1, (1,)),
     Stale(V1, (2, 3)),
+    Retried(V1, ((2, ("signal 9",)),)),
     Reconcile(V2, (1, 2, 3), (4,)),
     ReconcileReply(V1, 1_764_000_000_001, (1,), (2,)),
     BatchQuery(V1, 1_764_000_000_001, (41, 42)),

@@ -38,7 +38,7 @@ def errors(actions: list[Action]) -> list[str]:
 
 def test_a_request_is_sent_to_the_owner_at_once(requests: OpenRequests) -> None:
     request = requests.open(checked(), INLINE, 1.0)
-    assert (request.counter, request.sent_to, request.attempt) == (1, "scheduler-a", 1)
+    assert (request.counter, request.sent_to) == (1, "scheduler-a")
 
 
 def test_an_answer_closes_its_request_and_a_second_one_is_dropped(requests: OpenRequests) -> None:
@@ -59,7 +59,7 @@ def test_without_an_owner_requests_are_held_and_sent_when_it_is_known() -> None:
     first, second = requests.open(checked(), INLINE, 1.0), requests.open(checked(), INLINE, 2.0)
     assert first.sent_to == ""
     assert requests.owner_is(OWNER, 3.0) == [Send(first), Send(second)]
-    assert (first.sent_to, first.attempt) == ("scheduler-a", 1)
+    assert first.sent_to == "scheduler-a"
 
 
 def test_a_held_request_is_withdrawn_without_telling_anybody() -> None:
@@ -121,7 +121,22 @@ def test_what_the_owner_does_not_know_is_sent_again(requests: OpenRequests) -> N
     request = requests.open(checked(), INLINE, 1.0)
     requests.owner_is(SUCCESSOR, 2.0)
     assert requests.reconciled("scheduler-b", 8, (1, 99), (), 2.1) == [Send(request)]
-    assert request.attempt == 2
+
+
+def test_what_a_request_died_of_is_said_when_it_is_sent_again(requests: OpenRequests) -> None:
+    request = requests.open(checked(), INLINE, 1.0)
+    requests.retried("scheduler-a", ((1, ("signal 9",)), (99, ("signal 9",))))
+    requests.owner_is(SUCCESSOR, 2.0)
+    requests.retried("scheduler-b", ((1, ("it ended before",)),))
+    assert requests.reconciled("scheduler-b", 8, (1,), (), 2.1) == [Send(request)]
+    assert request.deaths == ("signal 9",)
+
+
+def test_a_former_owner_tells_nothing_of_what_the_new_one_tries(requests: OpenRequests) -> None:
+    request = requests.open(checked(), INLINE, 1.0)
+    requests.owner_is(SUCCESSOR, 2.0)
+    requests.retried("scheduler-a", ((1, ("signal 9",)),))
+    assert request.deaths == ()
 
 
 def test_a_request_that_never_arrives_is_given_up(requests: OpenRequests) -> None:

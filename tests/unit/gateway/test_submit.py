@@ -23,6 +23,7 @@ from shoal.core.messages import (
     Message,
     ReconcileReply,
     Release,
+    Retried,
     Stale,
 )
 from shoal.core.tensors import ArenaRef, Tensor, TensorHeader
@@ -167,11 +168,21 @@ async def test_a_request_is_sent_again_with_the_same_block(large: Stage, arena: 
     await asyncio.sleep(0)
     large.bus.hear(ReconcileReply(V1, 7, (1,), ()))
     first, second = large.bus.requests
-    assert (second.attempt, second.inputs) == (2, first.inputs)
+    assert second.inputs == first.inputs
     assert len(arena.held()) == 1
     large.bus.hear(answer(1))
     await task
     assert arena.held() == []
+
+
+async def test_a_request_that_is_sent_again_says_what_it_died_of(large: Stage) -> None:
+    task = large.submit_large()
+    await asyncio.sleep(0)
+    large.bus.hear(Retried(V1, ((1, ("signal 9",)),)))
+    large.bus.hear(ReconcileReply(V1, 7, (1,), ()))
+    assert [request.deaths for request in large.bus.requests] == [(), ("signal 9",)]
+    large.bus.hear(answer(1))
+    await task
 
 
 async def test_a_stale_request_is_checked_again_where_its_inputs_lie(large: Stage, arena: Arena) -> None:

@@ -97,7 +97,7 @@ def test_a_batch_done_before_its_report_is_only_known_as_kept() -> None:
     stage = new_owner()
     assert stage.done(7, executor="e0", epoch=OLD) == []
     report(stage, "e0", kept=(1,))
-    assert stage.arrive(1, attempt=2) == [Tell("e0", Resend(V1, "s", 1))]
+    assert stage.arrive(1) == [Tell("e0", Resend(V1, "s", 1))]
 
 
 def test_requests_of_an_adopted_batch_that_dies_are_sent_again_by_their_submitters() -> None:
@@ -112,7 +112,8 @@ def test_an_execution_of_an_adopted_batch_that_died_counts_as_a_try() -> None:
     report(stage, "e0", 1)
     stage.gone(executor="e0")
     stage.ready(executor="e1")
-    assert stage.arrive(1, attempt=2) == [alone(1, 1, executor="e1")]
+    assert stage.deaths == {1: ("signal 9",)}
+    assert stage.arrive(1, deaths=stage.deaths[1]) == [alone(1, 1, executor="e1")]
     (refused,) = stage.gone(executor="e1", cause="signal 11")
     assert isinstance(refused, Refuse)
     assert "twice (first: signal 9; then: signal 11)" in refused.error[1]
@@ -123,7 +124,7 @@ def test_an_adopted_batch_that_was_not_started_when_its_executor_ended_is_no_try
     report(stage, "e0", 1)
     assert stage.gone(executor="e0", executing=()) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
     stage.ready(executor="e1")
-    assert stage.arrive(1, attempt=2) == [batch(1, "instance idle", [1], executor="e1")]
+    assert stage.arrive(1) == [batch(1, "instance idle", [1], executor="e1")]
 
 
 def test_a_death_before_the_takeover_and_one_after_it_are_two() -> None:
@@ -142,7 +143,16 @@ def test_a_death_before_the_takeover_is_not_forgotten_when_its_second_try_was_lo
     report(stage, "e0", 1, deaths=1)
     assert stage.handle(BatchesLost("e0", OLD, (7,))) == [Tell("s", ReconcileReply(V1, NEW, (1,), ()))]
     stage.wait(50 * MS)
-    assert stage.arrive(1, attempt=2) == [alone(1, 1, executor="e0")]
+    assert stage.arrive(1, deaths=stage.deaths[1]) == [alone(1, 1, executor="e0")]
+
+
+def test_a_request_that_died_and_waited_when_its_scheduler_was_replaced_is_executed_once_more_only() -> None:
+    stage = new_owner()
+    report(stage, "e0")
+    assert stage.arrive(1, deaths=("signal 9",)) == [alone(1, 1, executor="e0")]
+    (refused,) = stage.gone(executor="e0", cause="signal 11")
+    assert isinstance(refused, Refuse)
+    assert "twice (first: signal 9; then: signal 11)" in refused.error[1]
 
 
 def test_a_suspect_that_is_adopted_stays_alone() -> None:
@@ -167,7 +177,7 @@ def test_a_batch_of_an_executor_that_no_agent_told_us_of_ends_with_it() -> None:
 def test_what_an_adopted_batch_is_executing_is_not_tried_a_second_time_beside_it() -> None:
     stage = new_owner(executors=2)
     stage.wait(1 * S)
-    assert stage.arrive(1, attempt=2) == [batch(1, "instance idle", [1], executor="e0")]
+    assert stage.arrive(1) == [batch(1, "instance idle", [1], executor="e0")]
     report(stage, "e1", 1)
     assert stage.gone(executor="e0") == []
     assert stage.done(7, executor="e1", epoch=OLD) == [closed(1)]
@@ -314,7 +324,7 @@ def test_requests_of_a_submitter_that_left_are_forgotten() -> None:
 def test_a_second_copy_is_collected_once() -> None:
     stage = new_owner()
     stage.arrive(1, 1)
-    stage.arrive(1, attempt=2)
+    stage.arrive(1)
     assert report(stage, "e0") == [batch(1, "instance idle", [1], executor="e0")]
 
 

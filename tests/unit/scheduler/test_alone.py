@@ -275,5 +275,5 @@ def test_a_waiting_suspect_is_in_our_hands() -> None:
     stage.arrive(1)
     stage.gone()
     assert stage.handle(ReconcileAsked("s", (1,), (1,))) == [Tell("s", ReconcileReply(V1, 1, (), ()))]
-    assert stage.arrive(1, attempt=2) == []
+    assert stage.arrive(1) == []
     assert stage.core.open_count == 1

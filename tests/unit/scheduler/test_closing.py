@@ -128,7 +128,7 @@ def test_a_second_copy_of_a_finished_request_is_closed_at_once() -> None:
     stage = Stage(config())
     stage.arrive(1, inputs=INPUTS)
     stage.done(1)
-    assert stage.arrive(1, inputs=INPUTS, attempt=2) == [Tell("e", Resend(V1, "s", 1)), closed(1)]
+    assert stage.arrive(1, inputs=INPUTS) == [Tell("e", Resend(V1, "s", 1)), closed(1)]
 
 
 def test_of_those_that_are_closing_the_ones_that_are_not_here_are_closed() -> None:

@@ -10,8 +10,8 @@ from shoal.scheduler.events import CancelRequested, ModelConfigured, RequestsArr
 def test_a_second_copy_of_a_waiting_or_running_request_is_dropped() -> None:
     stage = Stage(config())
     assert stage.arrive(1, 1, 2) == [batch(1, "instance idle", [1])]
-    assert stage.arrive(1, attempt=2) == []
-    assert stage.arrive(2, attempt=2) == []
+    assert stage.arrive(1) == []
+    assert stage.arrive(2) == []
     assert stage.done(1) == [batch(2, "instance idle", [2])]
     assert stage.done(2) == []
 
@@ -20,7 +20,7 @@ def test_a_second_copy_of_a_finished_request_is_answered_again_by_its_executor()
     stage = Stage(config())
     stage.arrive(1)
     stage.done(1)
-    assert stage.arrive(1, attempt=2) == [Tell("e", Resend(V1, "s", 1))]
+    assert stage.arrive(1) == [Tell("e", Resend(V1, "s", 1))]
 
 
 def test_a_version_that_the_generation_does_not_have_is_refused() -> None:

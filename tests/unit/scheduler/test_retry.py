@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from scheduler_stage import MS, S, Stage, alone, batch, config, dynamic, entry, key, refusal
+from scheduler_stage import MS, S, Stage, alone, batch, config, dynamic, refusal
 from shoal.core.errors import Code
 from shoal.core.messages import V1, BatchQuery, Cancel, Stale
 from shoal.scheduler.actions import Action, Tell
 from shoal.scheduler.events import BatchesLost, CancelRequested, InstanceDraining, ModelConfigured, ModelRemoved
-from shoal.scheduler.retry import Deaths
 
 TWICE = (
     "model 'm' version 1: the executor ended during the execution of this request, twice "
@@ -21,6 +20,7 @@ def test_what_was_executing_is_tried_again_before_everything_that_waits() -> Non
     stage.arrive(1, 2, 3)
     stage.pass_ns(1 * MS)
     assert stage.gone() == []
+    assert stage.deaths == {1: ("signal 9",), 2: ("signal 9",)}
     assert stage.ready(executor="e2") == [alone(2, 1, executor="e2", queue_us=1000)]
 
 
@@ -54,6 +54,7 @@ def test_a_batch_that_had_not_started_when_its_executor_ended_is_no_try() -> Non
     stage = Stage(config(), instances=2)
     stage.arrive(1, 2)
     assert stage.gone(executing=((1, 1),)) == []
+    assert stage.deaths == {1: ("signal 9",)}
     stage.ready(executor="e2")
     assert stage.gone("e2", cause="signal 11", executing=((1, 3),)) == [REFUSED_TWICE]
     assert stage.ready(executor="e3") == [batch(4, "instance idle", [2], executor="e3")]
@@ -137,7 +138,7 @@ def test_a_try_that_was_used_up_stays_used_up_when_the_generation_is_replaced() 
     stage.handle(ModelConfigured("m", "g2", {1: config()}))
     assert stage.gone() == [Tell("s", Stale(V1, (1,)))]
     stage.ready(generation="g2", executor="e2")
-    assert stage.arrive(1, generation="g2", attempt=2) == [alone(2, 1, executor="e2")]
+    assert stage.arrive(1, generation="g2", deaths=stage.deaths[1]) == [alone(2, 1, executor="e2")]
     assert stage.gone("e2", cause="signal 11") == [REFUSED_TWICE]
 
 
@@ -157,14 +158,6 @@ def test_what_a_believed_dead_batch_answered_is_not_tried_again_by_its_second_on
     stage.ready(executor="e3")
     assert stage.gone("e2") == []
     assert stage.core.open_count == 0
-
-
-def test_the_memory_of_deaths_is_bounded() -> None:
-    deaths = Deaths()
-    deaths.remember([key(counter) for counter in range(5000)], ("signal 9",))
-    assert deaths.restore(entry(1)).deaths == ()
-    assert deaths.restore(entry(4999)).deaths == ("signal 9",)
-    assert deaths.restore(entry(4999)).deaths == ()
 
 
 def test_a_batch_whose_instance_was_unloaded_is_tried_again_when_its_executor_ends() -> None:

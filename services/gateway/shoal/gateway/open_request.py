@@ -19,14 +19,14 @@ class Owner(NamedTuple):
 
 class OpenRequest:
     """One request until its answer. `sent_to` is empty while it is held, `is_stale` while it is checked again;
-    `attempt` counts how often it was sent, `losses` how often it did not arrive; `stale_since` is the time of its first
-    refusal as stale. `packed` are its inputs as they travel, however often; `is_closed`: nobody reads them, says
-    the scheduler that was told or asked of it last, since then."""
+    `losses` counts how often it did not arrive, `deaths` are the causes for which executions of it ended with their
+    executors; `stale_since` is the time of its first refusal as stale. `packed` are its inputs as they travel, however
+    often; `is_closed`: nobody reads them, says the scheduler that was told or asked of it last, since then."""
 
     __slots__ = (
-        "attempt",
         "checked",
         "counter",
+        "deaths",
         "is_closed",
         "is_stale",
         "losses",
@@ -45,8 +45,8 @@ class OpenRequest:
         self.sent_to = ""
         self.is_stale = False
         self.stale_since: float | None = None
-        self.attempt = 0
         self.losses = 0
+        self.deaths: tuple[str, ...] = ()
 
 
 class Send(NamedTuple):

@@ -104,6 +104,13 @@ class OpenRequests:
             request.is_closed = True
         return self._free_kept(sender, counters)
 
+    def retried(self, sender: str, deaths: Iterable[tuple[int, tuple[str, ...]]]) -> None:
+        """Executions of these requests ended with their executors: it is said whenever they are sent again."""
+        for counter, causes in deaths:
+            for request in self._sent_to(sender, (counter,)):
+                if len(causes) > len(request.deaths):
+                    request.deaths = causes
+
     def fail(self, counter: int, error: ShoalError) -> list[Action]:
         """Close a request with this error because it could not be sent."""
         request = self._open.get(counter)
@@ -237,13 +244,12 @@ class OpenRequests:
         return [Ask(owner.incarnation, tuple(request.counter for request in requests), closing)]
 
     def _address(self, request: OpenRequest) -> bool:
-        """Direct a request to the owner, one attempt more; False (and held) while there is nobody."""
+        """Direct a request to the owner; False (and held) while there is nobody."""
         if self.owner is None or self._adrift_since is not None:
             request.sent_to = ""
             return False
         request.sent_to = self.owner.incarnation
         request.is_closed = False
-        request.attempt += 1
         return True
 
     def _send_again(self, request: OpenRequest) -> list[Action]:

@@ -15,6 +15,7 @@ from shoal.core.errors import InternalError, ShoalError, Unavailable, from_wire
 from shoal.core.messages import (
     V1,
     V2,
+    V3,
     Cancel,
     Closed,
     InferRequest,
@@ -22,6 +23,7 @@ from shoal.core.messages import (
     NotOwner,
     Reconcile,
     ReconcileReply,
+    Retried,
     Stale,
 )
 from shoal.core.tensors import resolve
@@ -71,6 +73,7 @@ class Submitter:
         bus.on(NotOwner, self._on_not_owner)
         bus.on(Closed, self._on_closed)
         bus.on(Stale, self._on_stale)
+        bus.on(Retried, self._on_retried)
         bus.on(ReconcileReply, self._on_reconcile_reply)
         bus.on_link(lambda connected: self._perform(self._requests.link_is(connected, monotonic())))
         bus.watch_peers(self._on_peer)
@@ -132,7 +135,7 @@ class Submitter:
         headers, buffers, _ = request.packed
         deadline_us = None if call.deadline_s is None else max(0, int((call.deadline_s - monotonic()) * 1e6))
         message = InferRequest(
-            schema=V2,
+            schema=V3,
             counter=request.counter,
             submitter=self._bus.incarnation,
             model=served.model,
@@ -149,7 +152,7 @@ class Submitter:
             outputs=checked.outputs,
             parameters=call.parameters,
             traceparent=call.traceparent,
-            attempt=request.attempt,
+            deaths=request.deaths,
             host=self._plane.host,
         )
         self._bus.send(request.sent_to, message, buffers)
@@ -193,6 +196,9 @@ class Submitter:
 
     def _on_stale(self, sender: str, message: Stale, part: Part) -> None:
         self._perform(self._requests.stale(sender, message.counters, monotonic()))
+
+    def _on_retried(self, sender: str, message: Retried, part: Part) -> None:
+        self._requests.retried(sender, message.deaths)
 
     def _on_reconcile_reply(self, sender: str, message: ReconcileReply, part: Part) -> None:
         _, epoch, unknown, lost = message

@@ -22,7 +22,6 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
     actions: list[Action] = []
     closing: list[RequestKey] = []
     touched: dict[ServedVersion, None] = {}
-    has_deaths = len(state.deaths) > 0
     for arrival, arrived_ns in arrivals:
         request = arrival.request
         key = request.key
@@ -39,8 +38,6 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
             actions += _displaced(state, key, arrival, arrived_ns)
             continue
         entry = accept(key, request, arrival.part, arrived_ns)
-        if has_deaths:
-            entry = state.deaths.restore(entry)
         refusal = _queue(state, served, entry, now)
         if refusal is None:
             touched[served] = None

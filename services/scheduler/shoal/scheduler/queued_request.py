@@ -59,4 +59,4 @@ def accept(key: RequestKey, request: InferRequest, part: RequestPart, now: int) 
     for header in request.inputs:
         if type(header.ref) is not Inline:
             in_arena = True
-    return QueuedRequest(key, request, part, request.batch_size or 1, now, deadline_ns, (), 0, in_arena)
+    return QueuedRequest(key, request, part, request.batch_size or 1, now, deadline_ns, request.deaths, 0, in_arena)

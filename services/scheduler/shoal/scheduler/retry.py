@@ -7,13 +7,12 @@ accident: its receiver may not understand it, or it ends executors in a way that
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from shoal.core.errors import Unavailable
-from shoal.core.messages import RequestKey
-from shoal.scheduler.actions import Refuse, refuse_queued
+from shoal.core.messages import V1, RequestKey, Retried
+from shoal.scheduler.actions import Refuse, Tell, refuse_queued
 from shoal.scheduler.queued_request import QueuedRequest
 
 #: Executions that a request may take with it: the second may have been somebody else's fault, a third hardly is.
@@ -22,9 +21,6 @@ DEATH_LIMIT = 2
 LOSS_LIMIT = 3
 #: What is known of the deaths that an owner before us has seen.
 EARLIER = "an executor ended before the scheduler was replaced"
-
-#: Requests on their way back to us whose deaths are remembered.
-_REMEMBERED_LIMIT = 4096
 
 
 class Setback(NamedTuple):
@@ -35,26 +31,13 @@ class Setback(NamedTuple):
     cause: str
 
 
-class Deaths:
-    """What requests died of that were given back to their submitters, who send them again: a try that is used up stays
-    used up."""
-
-    def __init__(self) -> None:
-        self._causes: OrderedDict[RequestKey, tuple[str, ...]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._causes)
-
-    def remember(self, keys: Iterable[RequestKey], causes: tuple[str, ...]) -> None:
-        for key in keys:
-            self._causes[key] = causes
-        while len(self._causes) > _REMEMBERED_LIMIT:
-            self._causes.popitem(last=False)
-
-    def restore(self, entry: QueuedRequest) -> QueuedRequest:
-        """The request as it comes back, with what it died of before."""
-        causes = self._causes.pop(entry.key, ())
-        return entry._replace(deaths=causes) if causes else entry
+def tell_deaths(deaths: Mapping[RequestKey, tuple[str, ...]]) -> list[Tell]:
+    """Have submitters remember what their requests died of: a try that is used up stays used up, whoever schedules them
+    next."""
+    told: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
+    for (submitter, counter), causes in deaths.items():
+        told.setdefault(submitter, []).append((counter, causes))
+    return [Tell(submitter, Retried(V1, tuple(found))) for submitter, found in told.items()]
 
 
 def after(entry: QueuedRequest, setback: Setback, now: int) -> QueuedRequest | Refuse:

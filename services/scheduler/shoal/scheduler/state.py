@@ -13,7 +13,6 @@ from shoal.scheduler.pool import Pool
 from shoal.scheduler.queued_request import QueuedRequest
 from shoal.scheduler.resends import Resends
 from shoal.scheduler.reservations import Reservations
-from shoal.scheduler.retry import Deaths
 from shoal.scheduler.served import ServedVersion
 from shoal.scheduler.timers import Timers
 
@@ -40,7 +39,6 @@ class State:
         self.awaited = AwaitedRequests()
         self.finished = FinishedRequests()
         self.resends = Resends()
-        self.deaths = Deaths()
         #: Running requests that nobody waits for any more: not to be tried again.
         self.cancelled: set[RequestKey] = set()
         #: Instances that did not take their last batch, and when they get another one.

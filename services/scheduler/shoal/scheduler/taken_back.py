@@ -9,7 +9,7 @@ from shoal.scheduler.batches import OpenBatch
 from shoal.scheduler.closing import close
 from shoal.scheduler.queued_request import QueuedRequest
 from shoal.scheduler.reconcile import send_again
-from shoal.scheduler.retry import DEATH_LIMIT, EARLIER, Setback, after, died, named
+from shoal.scheduler.retry import DEATH_LIMIT, EARLIER, Setback, after, died, named, tell_deaths
 from shoal.scheduler.state import State
 
 
@@ -44,13 +44,12 @@ def _try_again(
             again.append(judged)
         else:
             actions.append(judged)
+    if setback.kind == "death":
+        actions += tell_deaths({entry.key: entry.deaths for entry in again})
     served = state.served.get(batch.version) if batch.version else None
     if served is not None:
         state.queue_again(served, again)
         return actions
-    for entry in again:
-        if entry.deaths:
-            state.deaths.remember((entry.key,), entry.deaths)
     return actions + send_again([entry.key for entry in again], state.epoch)
 
 
@@ -59,17 +58,16 @@ def _give_back(state: State, batch: OpenBatch, setback: Setback, keys: list[Requ
     deaths = dict(zip(batch.keys, batch.deaths, strict=True))
     causes_now = (setback.cause,) if setback.kind == "death" else ()
     actions: list[Action] = []
-    again: list[RequestKey] = []
+    again: dict[RequestKey, tuple[str, ...]] = {}
     for key in keys:
         state.cancelled.discard(key)
         causes = (EARLIER,) * deaths[key] + causes_now
         if len(causes) >= DEATH_LIMIT:
             actions.append(Refuse(key, died(_name(state, batch), causes).to_wire(), 1, True))
             continue
-        if causes:
-            state.deaths.remember((key,), causes)
-        again.append(key)
-    return actions + send_again(again, state.epoch)
+        again[key] = causes
+    told = tell_deaths({key: causes for key, causes in again.items() if causes})
+    return [*actions, *told, *send_again(again, state.epoch)]
 
 
 def _name(state: State, batch: OpenBatch) -> str:

@@ -72,8 +72,6 @@ def _hand_back(state: State, entries: Iterable[QueuedRequest]) -> list[Action]:
     for entry in entries:
         submitter, counter = entry.key
         counters.setdefault(submitter, []).append(counter)
-        if entry.deaths:
-            state.deaths.remember((entry.key,), entry.deaths)
     return [Tell(submitter, Stale(V1, tuple(found))) for submitter, found in counters.items()]
 
 
