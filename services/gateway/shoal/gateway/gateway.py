@@ -6,18 +6,19 @@ a `ShoalError` whose class carries the HTTP and the gRPC status; its text is for
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Mapping
 from time import monotonic
 from typing import Any
 
 from shoal.bus import Bus
+from shoal.core.errors import ShoalError, Unsupported
 from shoal.gateway import metadata
 from shoal.gateway.admission import Admission
 from shoal.gateway.data_plane import DataPlane
 from shoal.gateway.model_views import ModelViews
 from shoal.gateway.models import Models, ServedVersion
 from shoal.gateway.normalize import Checked, check
-from shoal.gateway.request import InferAnswer, InferCall
+from shoal.gateway.request import InferAnswer, InferCall, StreamedAnswer
 from shoal.gateway.statistics import Statistics
 from shoal.gateway.submit import Submitter
 
@@ -92,6 +93,29 @@ class Gateway:
             execution = self.execute(check(call, served))
             del call  # and with it the client's message, which need not be kept while its copy is
             return await execution
+        finally:
+            self.admission.leave(nbytes)
+
+    async def stream(self, call: InferCall) -> AsyncGenerator[StreamedAnswer, None]:
+        """The responses to one call, of any model. Closing or cancelling it cancels the request; the consumer's pace is
+        the model's.
+
+        Raises, at the first step, what `infer` raises up to the acceptance of the request; what goes wrong later is a
+        `StreamedAnswer` with its error. Ends after the final one.
+        """
+        nbytes = sum(len(tensor.data) for tensor in call.inputs)
+        self.admission.enter(nbytes)
+        try:
+            served = await self.look_up(call.model, call.version)
+            if served.config.decoupled:
+                raise Unsupported(f"model '{call.model}' is decoupled, which this release does not serve")
+            execution = self.execute(check(call, served))
+            del call
+            try:
+                answer = StreamedAnswer(await execution, None, True)
+            except ShoalError as error:
+                answer = StreamedAnswer(None, error, True)
+            yield answer
         finally:
             self.admission.leave(nbytes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from shoal.core.errors import ShoalError
 from shoal.core.messages import Parameter
 from shoal.core.tensors import Tensor
 from shoal.gateway.scattered import Input
@@ -41,3 +42,12 @@ class InferAnswer(NamedTuple):
     request_id: str
     outputs: tuple[Tensor, ...]
     parameters: dict[str, Parameter]
+
+
+class StreamedAnswer(NamedTuple):
+    """One response of a request: an answer or an error. With neither, the model ended the request without a further
+    response (Triton's empty final); `is_final` is True then, and for the last of any other."""
+
+    answer: InferAnswer | None
+    error: ShoalError | None
+    is_final: bool
