@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from itertools import count
 from typing import Any, NamedTuple
 
 from shoal.core.messages import V3, InferRequest
@@ -58,7 +59,7 @@ class _Loop:
     """Feeds the core; `instances` answer each batch at once, `clients` send one request each at a time."""
 
     def __init__(self, config: ModelConfig, instances: int, clients: int) -> None:
-        self._core = SchedulerCore(1)
+        self._core = SchedulerCore(1, "own", count(1))
         self._now = 0
         self._clients = clients
         self._handle(AdoptionBegan())

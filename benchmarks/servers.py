@@ -58,13 +58,16 @@ class Counts(NamedTuple):
     failed: int
 
 
-def shoal(models: Path, environment: Mapping[str, str] | None = None) -> contextlib.AbstractContextManager[Server]:
-    """Shoal with the models of a repository."""
+def shoal(
+    models: Path, environment: Mapping[str, str] | None = None, flags: Sequence[str] = ()
+) -> contextlib.AbstractContextManager[Server]:
+    """Shoal with the models of a repository, and further options."""
     http_port, grpc_port = free_port(), free_port()
     argv = [
         *(sys.executable, "-m", "shoal.cli.main", "serve", f"--model-repository={models}"),
         *(f"--http-address={HOST}", f"--http-port={http_port}"),
         *(f"--grpc-address={HOST}", f"--grpc-port={grpc_port}"),
+        *flags,
     ]
     return _running(Server("shoal", 0, http_port, grpc_port, process_cpu.SHOAL), argv, environment or {})
 

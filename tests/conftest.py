@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,3 +18,14 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.fixture(autouse=True)
+def _log_settings_of_one_test() -> Iterator[None]:
+    """What a test makes of the logs of this process is over with it."""
+    shoal = logging.getLogger("shoal")
+    handlers, level, propagate = shoal.handlers[:], shoal.level, shoal.propagate
+    yield
+    shoal.handlers[:], shoal.propagate = handlers, propagate
+    # By its method, since loggers remember what is enabled.
+    shoal.setLevel(level)

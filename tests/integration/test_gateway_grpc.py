@@ -25,15 +25,16 @@ from shoal.core.messages import (
     NO_TIMINGS,
     READY,
     V1,
+    V2,
     Cancel,
     InferRequest,
     InferResponse,
     InstanceStatus,
     Reconcile,
     ReconcileReply,
-    Release,
     StatisticsQuery,
     StatisticsReply,
+    Taken,
 )
 from shoal.core.tensors import resolve
 from shoal.memory import Arena, ArenaReader, pack
@@ -68,6 +69,7 @@ class Backstage:
         self._agent = agent
         self._view: View | None = None
         self._held: dict[int, str] = {}
+        self._given: dict[int, int] = {}
         self.arena = Arena.open(scheduler.incarnation, 64 * 2**20)
         self._reader = ArenaReader(self.arena.host)
         self.cancelled = asyncio.Event()
@@ -77,7 +79,7 @@ class Backstage:
         self._scheduler.on(InferRequest, self._on_request)
         self._scheduler.on(Cancel, self._on_cancel)
         self._scheduler.on(Reconcile, self._on_reconcile)
-        self._scheduler.on(Release, self._on_release)
+        self._scheduler.on(Taken, self._on_taken)
         self._scheduler.on(StatisticsQuery, self._on_statistics)
         self._scheduler.body = lambda: HeartbeatBody(owned={"models": 1})
         status = InstanceStatus("echo", 1, GENERATION, "echo_0", "executor-x", 0, READY, "")
@@ -104,8 +106,10 @@ class Backstage:
             return
         (header,) = request.inputs
         tensor = resolve(header, part.payload, self._reader.copy)
-        headers, buffers, _ = pack([tensor._replace(name="OUTPUT0")], self.arena, sender)
-        answer = InferResponse(V1, request.counter, 0, True, True, None, headers, {}, NO_TIMINGS)
+        headers, buffers, block = pack([tensor._replace(name="OUTPUT0")], self.arena, sender)
+        if block is not None:
+            self._given[request.counter] = block.generation
+        answer = InferResponse(V2, request.counter, 0, True, True, None, headers, {}, NO_TIMINGS, False)
         self._scheduler.send(sender, answer, buffers)
 
     def _on_cancel(self, sender: str, message: Cancel, part: Part) -> None:
@@ -113,16 +117,18 @@ class Backstage:
             if self._held.pop(counter, None) is not None:
                 self.cancelled.set()
                 error = (int(Code.CANCELLED), "cancelled")
-                refusal = InferResponse(V1, counter, 0, True, False, error, (), {}, NO_TIMINGS)
+                refusal = InferResponse(V2, counter, 0, True, False, error, (), {}, NO_TIMINGS, False)
                 self._scheduler.send(sender, refusal)
 
     def _on_reconcile(self, sender: str, message: Reconcile, part: Part) -> None:
         unknown = tuple(counter for counter in message.counters if counter not in self._held)
         self._scheduler.send(sender, ReconcileReply(V1, 1, unknown, ()))
 
-    def _on_release(self, sender: str, message: Release, part: Part) -> None:
-        for generation in message.generations:
-            self.arena.free(generation)
+    def _on_taken(self, sender: str, message: Taken, part: Part) -> None:
+        for counter, _ in message.answers:
+            generation = self._given.pop(counter, None)
+            if generation is not None:
+                self.arena.free(generation)
 
     def _on_statistics(self, sender: str, message: StatisticsQuery, part: Part) -> None:
         self._scheduler.send(sender, StatisticsReply(V1, message.query_id, {}))

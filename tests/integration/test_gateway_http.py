@@ -25,7 +25,7 @@ from gateway_stage import GatewayProcess, Scheduler, Stage
 from shoal.bus import Part
 from shoal.core.desired import encode
 from shoal.core.errors import Code
-from shoal.core.messages import NO_TIMINGS, V1, InferRequest, InferResponse, NotOwner, Stale
+from shoal.core.messages import NO_TIMINGS, V1, V2, InferRequest, InferResponse, NotOwner, Stale
 
 INFER = "/v2/models/addsub/infer"
 GOOD: dict[str, Any] = {
@@ -148,7 +148,7 @@ ANSWERS = [
         "explicit model load / unload is not allowed if polling is enabled",
     ),
     ("POST", "/v2/repository/r/models/addsub/load", 501, True, "'repository_name' specification is not supported"),
-    ("GET", "/v2/logging", 501, True, "changing and reading log settings is not available in this release"),
+    ("PUT", "/v2/logging", 405, True, "Method Not Allowed"),
     ("GET", "/v2/models/nobody/stats", 400, True, "requested model 'nobody' is not available"),
 ]
 
@@ -228,6 +228,64 @@ async def test_an_odd_deadline_is_refused(stage: Stage, value: str) -> None:
     assert (status, json.loads(body)["error"][:34]) == (400, "Unable to parse Request-Timeout-Ms")
 
 
+def say(port: int, *pieces: bytes) -> list[bytes]:
+    """What a connection receives after each of these pieces was sent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        heard = []
+        for piece in pieces:
+            connection.sendall(piece)
+            heard.append(connection.recv(65536))
+        return heard
+
+
+async def test_a_client_that_waits_to_be_asked_for_its_body_is_asked(stage: Stage) -> None:
+    head = b"POST %s HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    asked, answer = await asyncio.to_thread(say, stage.gateway.port, head % (INFER.encode(), len(BODY)), BODY)
+    assert (asked, answer[:15]) == (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK")
+    (refusal,) = await asyncio.to_thread(say, stage.gateway.port, head % (INFER.encode(), 2**40))
+    assert refusal.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_request_that_offers_another_protocol_is_served_in_this_one(stage: Stage) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+    request = b"POST %s HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n" % (INFER.encode(), offer, len(BODY)) + BODY
+    answers = await asyncio.to_thread(say, stage.gateway.port, request, raw_request(BODY))
+    assert [answer[:15] for answer in answers] == [b"HTTP/1.1 200 OK"] * 2
+
+
+LOAD = "/v2/repository/models/addsub/load"
+UNLOAD = "/v2/repository/models/addsub/unload"
+NOT_ALLOWED = "explicit model load / unload is not allowed if polling is enabled"
+#: Path, body, status and error of requests to load and to unload.
+CONTROL = [
+    (LOAD, b'{"parameters":{"config":"{}","file:1/model.py":"YQ=="}}', 503, NOT_ALLOWED),
+    (LOAD, b'{"parameters":{"config":5}}', 500, "attempt to access JSON non-string as string"),
+    (LOAD, b"{", 500, "failed to parse the request JSON buffer: Missing a name for object member. at 1"),
+    (UNLOAD, b'{"parameters":{"unload_dependents":true}}', 503, NOT_ALLOWED),
+    (
+        UNLOAD,
+        b'{"parameters":{"unload_dependents":1}}',
+        500,
+        "Unable to parse 'unload_dependents': attempt to access JSON non-boolean as boolean",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "status", "error"), CONTROL)
+async def test_requests_to_load_and_unload_are_checked_first(
+    stage: Stage, path: str, body: bytes, status: int, error: str
+) -> None:
+    got, content_type, answer = await stage.gateway.ask("POST", path, body)
+    assert (got, content_type, json.loads(answer)["error"]) == (status, "application/json", error)
+
+
+async def test_bodies_of_other_routes_are_bounded_and_not_in_flight_any_more(stage: Stage) -> None:
+    for _ in range(5):
+        status, _, body = await stage.gateway.ask("POST", LOAD, b" " * (65 * 1024 * 1024))
+        assert (status, b"exceeds the maximum allowed size of 67108864 bytes" in body) == (400, True)
+    assert (await stage.gateway.post(INFER, GOOD))[0] == 200
+
+
 async def test_models_are_described(stage: Stage) -> None:
     _, _, metadata = await stage.gateway.get("/v2/models/addsub")
     assert json.loads(metadata)["inputs"][0] == {"name": "LEFT", "datatype": "INT32", "shape": [4]}
@@ -245,7 +303,9 @@ async def test_errors_before_the_execution_are_json_and_those_of_the_execution_p
 
     def refuse(sender: str, request: InferRequest, part: Part) -> None:
         error = (int(Code.INTERNAL), "not a number")
-        stage.scheduler.bus.send(sender, InferResponse(V1, request.counter, 0, True, True, error, (), {}, NO_TIMINGS))
+        stage.scheduler.bus.send(
+            sender, InferResponse(V2, request.counter, 0, True, True, error, (), {}, NO_TIMINGS, False)
+        )
 
     stage.scheduler.answer = refuse
     assert await stage.gateway.post(INFER, GOOD) == (500, "text/plain", b'{"error":"not a number"}')

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import grpc
 import numpy as np
@@ -21,35 +20,11 @@ import pytest
 import tritonclient.grpc as client
 from tritonclient.utils import InferenceServerException
 
-PROGRAM = Path(__file__).parent / "programs" / "grpc_echo.py"
+from grpc_echo_server import PROGRAM, Server, listening, start
+from grpc_wire import Call, GrpcAnswer, GrpcClient
+from http_wire import Ended
+
 VALUES = np.arange(16, dtype=np.float32)
-
-
-class Server(NamedTuple):
-    """A running process that listens at `port` of 127.0.0.1."""
-
-    process: subprocess.Popen[str]
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-
-def start(transport: str, *more: str, port: int = 0, temporary: str | None = None) -> subprocess.Popen[str]:
-    argv = [f"--grpc-transport={transport}", "--grpc-address=127.0.0.1", f"--grpc-port={port}", *more]
-    environment = {**os.environ, **({"TMPDIR": temporary} if temporary else {})}
-    return subprocess.Popen([sys.executable, str(PROGRAM), *argv], stderr=subprocess.PIPE, text=True, env=environment)
-
-
-def listening(process: subprocess.Popen[str]) -> Server:
-    """The process as soon as it says where it listens."""
-    assert process.stderr is not None
-    for line in process.stderr:
-        event = json.loads(line)
-        if event["event"] == "grpc listening":
-            return Server(process, event["port"])
-    raise AssertionError(f"ended with {process.wait()} before it listened")
 
 
 def shared_files() -> set[Path]:
@@ -96,6 +71,35 @@ def cancelled(triton: Any) -> int:
     return int(triton.infer("cancelled", tensor()).as_numpy("COUNT")[0])
 
 
+def raw_call(server: Server, call: Call) -> GrpcAnswer | None:
+    """The answer to a call that no client would send, None when the connection ended instead."""
+
+    async def ask() -> GrpcAnswer | None:
+        raw = GrpcClient(server.port)
+        try:
+            return (await raw.ask([call]))[0]
+        except Ended:
+            return None
+        finally:
+            await raw.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("body", [b"", b"\0\0", b"\0\0\0\0\x05abc"])
+def test_a_call_that_ends_without_its_message_is_answered(server: Server, body: bytes) -> None:
+    found = raw_call(server, Call(b"/inference.GRPCInferenceService/ModelInfer", body))
+    assert found is not None and found.status == grpc.StatusCode.INTERNAL.value[0]
+
+
+@pytest.mark.parametrize("path", [b"/\xff", b"/%ff"])
+def test_a_path_that_is_no_text_harms_nobody_else(server: Server, triton: Any, path: bytes) -> None:
+    raw_call(server, Call(path, b""))
+    with grpc.insecure_channel(server.url) as channel:
+        grpc.channel_ready_future(channel).result(timeout=10)
+    assert triton.is_server_live()
+
+
 def test_the_server_is_described(triton: Any, server: Server) -> None:
     assert triton.is_server_live() and triton.is_server_ready()
     assert triton.is_model_ready("echo") and not triton.is_model_ready("nobody")
@@ -137,25 +141,10 @@ def test_errors_have_tritons_status_and_text(triton: Any, server: Server) -> Non
         "StatusCode.UNIMPLEMENTED",
         "ModelInfer RPC doesn't support models with decoupled transaction policy",
     )
-    assert failure(lambda: triton.load_model("echo"))[0] == "StatusCode.UNIMPLEMENTED"
+    assert failure(lambda: triton.load_model("echo")) == ("StatusCode.UNAVAILABLE", "nothing is loaded here")
     with grpc.insecure_channel(server.url) as channel, pytest.raises(grpc.RpcError) as caught:
         channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(b"\xff\xff", timeout=5)
     assert caught.value.code() is grpc.StatusCode.INTERNAL
-
-
-def test_a_stream_is_refused_at_once(server: Server) -> None:
-    release = threading.Event()
-
-    def requests() -> Iterator[bytes]:
-        yield b""
-        release.wait(20)
-
-    with grpc.insecure_channel(server.url) as channel, pytest.raises(grpc.RpcError) as caught:
-        try:
-            list(channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(requests(), timeout=10))
-        finally:
-            release.set()
-    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_a_deadline_cancels_the_request_in_the_gateway(triton: Any) -> None:

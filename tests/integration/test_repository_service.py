@@ -30,6 +30,14 @@ IO = 'input { name: "A" data_type: TYPE_FP32 dims: -1 } output { name: "B" data_
 pytestmark = pytest.mark.slow
 
 
+def ensemble_of(model: str) -> str:
+    """The configuration of an ensemble with one step."""
+    return (
+        f'platform: "ensemble" {IO} ensemble_scheduling {{ step {{ model_name: "{model}" model_version: -1'
+        ' input_map { key: "A" value: "A" } output_map { key: "B" value: "B" } } }'
+    )
+
+
 class Worker:
     """A worker agent that answers with `error`, or with the configuration and `changes` to it; not at all while both
     are missing. `asked` are the questions that came."""
@@ -170,12 +178,7 @@ async def test_failures_are_told_and_stop_nobody(world: World) -> None:
     world.model("reshape", f'backend: "python" {IO.replace("dims: -1", "dims: 4 reshape { shape: 3 }", 1)}', 1)
     world.model("no_version", f'backend: "python" {IO}')
     world.model("parts", f'platform: "ensemble" {IO} ensemble_scheduling {{ step {{ model_name: "gone" }} }}', 1)
-    world.model(
-        "whole",
-        f'platform: "ensemble" {IO} ensemble_scheduling {{ step {{ model_name: "good" model_version: -1'
-        ' input_map { key: "A" value: "A" } output_map { key: "B" value: "B" } } }',
-        1,
-    )
+    world.model("whole", ensemble_of("reshape"), 1)
     second = world.models.parent / "second"
     for folder in (world.models / "twice", second / "twice"):
         folder.mkdir(parents=True)
@@ -192,12 +195,28 @@ async def test_failures_are_told_and_stop_nobody(world: World) -> None:
     )
     assert "at least one version must be available" in world.reason("no_version")
     assert "must specify 'input_map' in step 0 of ensemble 'parts'" in world.reason("parts")
-    assert "ensemble scheduling is not available in this release" in world.reason("whole")
+    assert world.reason("whole").startswith(
+        "Invalid argument: ensemble 'whole' depends on 'reshape' which has no loaded version. Model 'reshape' loading "
+        "failed with error: Invalid argument: model input 'A' has different size for dims and reshape"
+    )
     assert [entry.failed_versions for name in ("syntax", "reshape", "twice") if (entry := world.entry(name))] == [
         (),
         (1,),
         (NO_VERSION,),
     ]
+
+
+async def test_ensembles_are_served_with_what_they_are_composed_of(world: World) -> None:
+    world.model("good", f'backend: "python" {IO} model_transaction_policy {{ decoupled: true }}', 1)
+    world.model("inner", ensemble_of("good"), 1)
+    world.model("alone", ensemble_of("inner"), 1)
+    await world.worker("python", changes={})
+    world.repository()
+    await world.until(world.is_settled)
+    for name in ("good", "inner", "alone"):
+        assert world.versions(name) == [1]
+        entry = world.entry(name)
+        assert entry is not None and entry.versions[1].config["model_transaction_policy"] == {"decoupled": True}
 
 
 async def test_a_backends_refusal_becomes_the_reason(world: World) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from shoal.bus import Bus, BusSettings, Part
-from shoal.core.messages import NO_TIMINGS, V1, HoldQuery, InferRequest, InferResponse, Release
+from shoal.core.messages import NO_TIMINGS, V1, V2, HoldQuery, InferRequest, InferResponse, Release
 from shoal.core.tensors import Tensor
 from shoal.memory import Arena, pack
 
@@ -39,7 +39,7 @@ class ExecutorPeer:
         """Answer with UINT8 outputs; the generation of the block they lie in."""
         tensors = [Tensor(name, "UINT8", (len(data),), data) for name, data in outputs.items()]
         headers, buffers, block = pack(tensors, self.arena, request.submitter)
-        response = InferResponse(V1, request.counter, 0, True, True, None, headers, {}, NO_TIMINGS)
+        response = InferResponse(V2, request.counter, 0, True, True, None, headers, {}, NO_TIMINGS, False)
         self._bus.send(request.submitter, response, buffers)
         return None if block is None else block.generation
 

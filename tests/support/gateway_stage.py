@@ -24,6 +24,7 @@ from shoal.bus import Bus, BusSettings, HeartbeatBody, Part, View
 from shoal.core.desired import RepositoryStatus, encode
 from shoal.core.messages import (
     V1,
+    V2,
     Cancel,
     Closed,
     InferRequest,
@@ -94,7 +95,9 @@ class Scheduler:
             Tensor(name, "INT32", value.shape, value.tobytes()) for name, value in outputs.items() if name in wanted
         ]
         headers, buffers = pack_inline(tensors)
-        self.bus.send(sender, InferResponse(V1, request.counter, 0, True, True, None, headers, {}, TIMINGS), buffers)
+        self.bus.send(
+            sender, InferResponse(V2, request.counter, 0, True, True, None, headers, {}, TIMINGS, False), buffers
+        )
 
     async def until(self, condition: Callable[[], bool], within_s: float = 10.0) -> None:
         """Wait for something that a message brings about."""
@@ -232,10 +235,11 @@ class Stage:
         folder: Path,
         *configs: dict[str, Any],
         announced: tuple[str, ...] = (),
+        flags: tuple[str, ...] = (),
         environment: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Stage]:
         """Models with these configurations, all of version 1 and ready; `announced` have ready instances only.
-        `environment` is added to the gateway's."""
+        `flags` are the gateway's, and `environment` is added to its own."""
         agent = await Bus.connect(settings, role="agent", listen_to=())
         names = tuple(config["name"] for config in configs)
         instances = tuple(instance(name, 1) for name in names + announced)
@@ -249,7 +253,7 @@ class Stage:
         gateway: GatewayProcess | None = None
         try:
             async with Scheduler.start(settings, epoch=7) as scheduler:
-                gateway = GatewayProcess(settings, folder, environment=environment)
+                gateway = GatewayProcess(settings, folder, *flags, environment=environment)
                 await gateway.started()
                 yield cls(gateway, scheduler, agent, desired)
         finally:

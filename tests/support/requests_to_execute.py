@@ -11,12 +11,24 @@ from shoal.core import encoding
 from shoal.core.messages import V2, V3, Batch, BatchItem, InferRequest
 from shoal.core.tensors import Tensor, no_memory
 from shoal.memory import Arena, ArenaReader, pack
-from shoal.workers.backend import Request
+from shoal.workers.backend import Execution, Request, Response, Sender
+from shoal.workers.executor.course import Course, OpenStream
 from shoal.workers.executor.host_memory import HostMemory
 from shoal.workers.executor.item import Item, View, decode_items
+from shoal.workers.executor.stream import Stream
 
 #: The memory of an executor that has none to share.
 NO_MEMORY = HostMemory("", None, ArenaReader(""))
+
+
+def no_sender() -> Sender:
+    """For requests that no sender answers."""
+    raise AssertionError("a sender was asked for")
+
+
+def no_stream(header: InferRequest, queue_ns: int, course: Course) -> Stream:
+    """The same for the items of an executor."""
+    raise AssertionError("a sender was asked for")
 
 
 def tensor(name: str, rows: Sequence[Sequence[float]]) -> Tensor:
@@ -44,8 +56,16 @@ def backend_request(*inputs: Tensor, **fields: Any) -> Request:
         "parameters": {},
         "traceparent": "",
         "is_cancelled": lambda: False,
+        "open_sender": no_sender,
     }
     return Request(**(values | fields))
+
+
+def responses_of(execution: Execution) -> list[Response]:
+    """What the backend gave, none of it left to a sender."""
+    responses = [response for response in execution.responses if response is not None]
+    assert len(responses) == len(execution.responses)
+    return responses
 
 
 def infer_request(*inputs: Tensor, arena: Arena | None = None, **fields: Any) -> tuple[InferRequest, bytes]:
@@ -88,6 +108,10 @@ def batch_of(*requests: tuple[InferRequest, bytes], queue_us: int = 0, **fields:
 
 
 def items_of(
-    *requests: tuple[InferRequest, bytes], queue_us: int = 0, now_ns: int = 0, view: View = no_memory
+    *requests: tuple[InferRequest, bytes],
+    queue_us: int = 0,
+    now_ns: int = 0,
+    view: View = no_memory,
+    open_stream: OpenStream = no_stream,
 ) -> list[Item]:
-    return decode_items(*batch_of(*requests, queue_us=queue_us), now_ns=now_ns, view=view)
+    return decode_items(*batch_of(*requests, queue_us=queue_us), now_ns=now_ns, open_stream=open_stream, view=view)

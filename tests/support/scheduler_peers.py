@@ -112,7 +112,7 @@ class Executor:
         batch = held.batch
         self.bus.send(self._owner[0], BatchDone(V1, batch.epoch, batch.batch_id, batch.instance))
         for found in held.requests:
-            response = InferResponse(V1, found.counter, 0, True, True, None, (), {}, NO_TIMINGS)
+            response = InferResponse(V2, found.counter, 0, True, True, None, (), {}, NO_TIMINGS, False)
             self.bus.send(found.submitter, response)
 
     def status(self, state: str = READY) -> InstanceStatus:

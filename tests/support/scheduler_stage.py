@@ -7,6 +7,7 @@ requests come from submitter `s` and are told apart by their counters.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 from shoal.core.errors import Code
@@ -30,7 +31,7 @@ from shoal.scheduler.events import (
 from shoal.scheduler.queued_request import QueuedRequest, accept
 
 MODEL, VERSION, GENERATION = "m", 1, "g"
-EXECUTOR, SUBMITTER = "e", "s"
+EXECUTOR, SUBMITTER, OWN = "e", "s", "own"
 
 US = 1_000
 MS = 1_000_000
@@ -162,7 +163,7 @@ class Stage:
         executors: Iterable[str] = (EXECUTOR,),
     ) -> None:
         """With a model, it is configured, has so many instances on each executor and is ready to schedule."""
-        self.core = SchedulerCore(epoch)
+        self.core = SchedulerCore(epoch, OWN, count(1))
         self.now_ns = 0
         self.timer_ns: int | None = None
         self.deaths: dict[int, tuple[str, ...]] = {}

@@ -21,7 +21,7 @@ from shoal.bus.outbox import Outbox
 from shoal.bus.reassembly import Reassembler
 from shoal.bus.settings import BusSettings
 from shoal.core.encoding import SCHEMA, decode, encode
-from shoal.core.messages import V2, Heartbeat, Message
+from shoal.core.messages import V3, Heartbeat, Message
 from shoal.memory.host import host_id
 from shoal.telemetry.logs import get_logger
 
@@ -65,6 +65,8 @@ class Bus:
         self.role = role
         #: New at each start; safe in subjects and keys.
         self.incarnation = incarnation
+        #: See `BusSettings`; empty for none.
+        self.seat = settings.seat or ""
         #: Asked at each heartbeat; to be set before `start`.
         self.body: Callable[[], HeartbeatBody] = HeartbeatBody
         #: Whose shared memory we can map, empty for none; who must not be sent any says so before `start`.
@@ -195,24 +197,13 @@ class Bus:
 
     def _write_heartbeat(self, leaving: bool) -> None:
         try:
-            owned, backends, instances, counters, ended = self.body()
+            body = self.body()
         except Exception:
             # A heartbeat without news is better than a process that is taken for dead.
             _log.exception("heartbeat body failed")
-            owned, backends, instances, counters, ended = HeartbeatBody()
+            body = HeartbeatBody()
         heartbeat = Heartbeat(
-            V2,
-            self.incarnation,
-            self.role,
-            self.host,
-            os.getpid(),
-            self.links,
-            leaving,
-            owned,
-            backends,
-            instances,
-            counters,
-            ended,
+            V3, self.incarnation, self.role, self.host, os.getpid(), self.links, leaving, **body._asdict()
         )
         self._heartbeats.add(self.role, _HEARTBEAT, encode(heartbeat), ())
         self._write(self._heartbeats)

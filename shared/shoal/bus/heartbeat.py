@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-from shoal.core.messages import EndedExecutor, Heartbeat, InstanceStatus, ModelCounters
+from shoal.core.messages import NOTHING_CONFIRMED, EndedExecutor, Heartbeat, InstanceStatus, ModelCounters
 
 #: Each process beats this often.
 BEAT_INTERVAL_S = 0.25
@@ -33,6 +33,7 @@ class HeartbeatBody(NamedTuple):
     instances: tuple[InstanceStatus, ...] = ()
     counters: tuple[ModelCounters, ...] = ()
     ended: tuple[EndedExecutor, ...] = ()
+    confirmed: tuple[str, int] = NOTHING_CONFIRMED
 
 
 class Peer(NamedTuple):

@@ -95,7 +95,7 @@ class Ownership:
     async def _claim(self, situation: Situation) -> None:
         known = situation.holder.epoch if situation.holder else 0
         epoch = next_epoch(max(known, self._epoch or 0), time.time_ns() // 1_000_000)
-        entry = encode_holder(Holder(self._bus.incarnation, epoch))
+        entry = encode_holder(Holder(self._bus.incarnation, epoch, self._bus.seat))
         try:
             await self._view.compare_and_set(self._key, entry, self._view.revision(self._key))
         except (Conflict, Unavailable) as error:
@@ -112,6 +112,7 @@ class Ownership:
         since = self._bus.connected_since
         return Situation(
             own=self._bus.incarnation,
+            seat=self._bus.seat,
             held_epoch=self._epoch,
             holder=holder,
             in_store=self._view.revision(self._key) > 0,

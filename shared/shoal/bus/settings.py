@@ -20,7 +20,8 @@ class BusSettings:
     token, a user with a password, or a credentials file, whichever it was set up with. `tls_ca` is a PEM file of
     authorities (the system's when absent), `tls_cert` and `tls_key` are the client's own certificate.
     `connect_timeout_s` bounds the first connect only, for brokers that start beside us; afterwards a lost link is
-    mended for ever.
+    mended for ever. `seat` is the place of this process under its supervisor, who fills it again only when its last
+    holder has ended: whoever sits there knows that.
 
     Raises InvalidArgument when options contradict each other, naming both.
     """
@@ -35,6 +36,7 @@ class BusSettings:
     tls_cert: str | None = None
     tls_key: str | None = None
     connect_timeout_s: float = 30.0
+    seat: str | None = None
 
     def __post_init__(self) -> None:
         if not _NAMESPACE.fullmatch(self.namespace):

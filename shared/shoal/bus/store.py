@@ -52,15 +52,16 @@ class Stored(NamedTuple):
 
 
 class Store:
-    """A bucket of this namespace on the broker. Every method raises RequestFailed while the broker cannot answer."""
+    """A bucket of this namespace on the broker, or one `key` of it. Every method raises RequestFailed while the broker
+    cannot answer."""
 
-    def __init__(self, link: Link, namespace: str, name: str) -> None:
+    def __init__(self, link: Link, namespace: str, name: str, key: str | None = None) -> None:
         self._link = link
         self._bucket = subjects.bucket(namespace, name)
         self._stream = f"KV_{self._bucket}"
         self._prefix = f"$KV.{self._bucket}."
         #: What a subscription hears of every write, also of those that are refused.
-        self.changes = f"{self._prefix}>"
+        self.changes = self._prefix + (">" if key is None else subjects.escape(key))
 
     async def identify(self) -> Identity | None:
         """The stream behind the bucket, None when there is none."""
@@ -76,7 +77,7 @@ class Store:
         """Make the bucket; it is fine when somebody else was faster."""
         config = {
             "name": self._stream,
-            "subjects": [self.changes],
+            "subjects": [f"{self._prefix}>"],
             "storage": "file",
             "retention": "limits",
             "discard": "new",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from shoal.bus.connection import Bus
 from shoal.bus.contents import Contents
@@ -33,13 +34,28 @@ OnChange = Callable[[str, bytes | None, int], None]
 _log = get_logger("bus")
 
 
+class Applied(NamedTuple):
+    """How far a view has come: every write up to `revision` of the bucket that was made at `bucket` has been applied
+    and told. Revisions of one making of the bucket can be compared, those of two cannot."""
+
+    bucket: str
+    revision: int
+
+
 class View:
     """Made by `open`, ended by `close`. Callbacks run in the event loop, must not block, and may be called from within
     `put`; what they raise is logged."""
 
-    def __init__(self, bus: Bus, bucket: str, on_change: OnChange | None, on_lost: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        bucket: str,
+        on_change: OnChange | None,
+        on_lost: Callable[[], None] | None,
+        key: str | None = None,
+    ) -> None:
         self._link = bus.link
-        self._store = Store(bus.link, bus.namespace, bucket)
+        self._store = Store(bus.link, bus.namespace, bucket, key)
         self._bucket = bucket
         self._watchers: list[OnChange] = [on_change] if on_change else []
         self._on_lost = on_lost
@@ -62,14 +78,16 @@ class View:
         bucket: str,
         on_change: OnChange | None = None,
         on_lost: Callable[[], None] | None = None,
+        *,
+        key: str | None = None,
     ) -> View:
-        """A view that holds the bucket's content; the bucket is made when missing.
+        """A view that holds the bucket's content, or of it `key` alone; the bucket is made when missing.
 
         `on_change` runs for every difference, the initial content and our own writes included; `on_lost` when the
         bucket was lost and made anew, after what is in it again was applied: write again what should be there. Raises
         Unavailable when the broker has no working JetStream within 30 s.
         """
-        view = cls(bus, bucket, on_change, on_lost)
+        view = cls(bus, bucket, on_change, on_lost, key)
         try:
             await view._begin()
         except BaseException:
@@ -84,6 +102,12 @@ class View:
     def revision(self, key: str) -> int:
         """What `compare_and_set` takes for this key now: the revision of its last write or deletion, 0 without one."""
         return self._contents[key].revision
+
+    @property
+    def applied(self) -> Applied:
+        """How far the bucket has been followed; our own writes count once they were read like everybody's."""
+        made = self._identity.created if self._identity else ""
+        return Applied(made, self._contents.applied_revision)
 
     def items(self) -> Iterator[tuple[str, bytes]]:
         """Keys that have a value, with it. A snapshot: the view may change meanwhile."""
@@ -102,9 +126,10 @@ class View:
         """`put`, only if the key's last write has this revision (0: there is none). Raises Conflict otherwise."""
         return await self._write(key, value, revision)
 
-    async def delete(self, key: str) -> None:
-        """Delete the key for everyone; fine when it is absent. Raises Unavailable as `put`."""
-        await self._write(key, None, None)
+    async def delete(self, key: str, revision: int | None = None) -> int:
+        """Delete the key for everyone, if `revision` is given only if its last write has it; fine when it is absent.
+        Returns the deletion's revision. Raises Unavailable as `put`, Conflict as `compare_and_set`."""
+        return await self._write(key, None, revision)
 
     async def refresh(self) -> None:
         """Compare with the broker now. Raises Unavailable when it cannot answer."""

@@ -9,6 +9,7 @@ from importlib import metadata
 
 COMMANDS = {
     "serve": "serve the models of a Triton model repository",
+    "keys": "make API keys, and check a file of them",
     "shm": "show the shared memory of this host, and remove what dead processes left in it",
 }
 
@@ -24,6 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from shoal.cli.serve import serve
 
         return serve(words[1:])
+    if name == "keys":
+        from shoal.cli.keys import keys
+
+        return keys(words[1:])
     if name == "shm":
         from shoal.cli.shm import shm
 

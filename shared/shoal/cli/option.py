@@ -8,6 +8,9 @@ from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple
 
+from shoal.core.errors import InvalidArgument
+from shoal.core.header_pattern import compile_header_pattern
+from shoal.core.restricted_api import Feature, parse_restrictions
 from shoal.runtime.arguments import BOOLEANS
 
 Value = str | int | float | bool
@@ -158,6 +161,27 @@ def between(option: str, low: int, high: int) -> Kind:
     return Kind("integer", parse)
 
 
+def restriction(feature: Feature) -> Kind:
+    """Categories of the protocol and the header that they ask for, refused in Triton's words."""
+
+    def parse(text: str) -> str:
+        try:
+            parse_restrictions([text], feature)
+        except InvalidArgument as error:
+            raise BadValue(error.message) from None
+        return text
+
+    return Kind("<categories>:<key>=<value>", parse)
+
+
+def _header_pattern(text: str) -> str:
+    try:
+        compile_header_pattern(text)
+    except InvalidArgument as error:
+        raise BadValue(error.message) from None
+    return text
+
+
 def _seconds(text: str) -> float:
     seconds = _float(text)
     if not 0 <= seconds < math.inf:
@@ -174,6 +198,7 @@ def _verbosity(text: str) -> int:
 
 STRING = Kind("string", str)
 PATH = Kind("path", str)
+HEADER_PATTERN = Kind("pattern", _header_pattern)
 BOOL = Kind("boolean", _boolean)
 FLOAT = Kind("float", _float)
 SECONDS = Kind("seconds", _seconds)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from shoal.cli import options_resources as resources
 from shoal.cli import options_serving as serving
-from shoal.cli.option import NATURAL64, POSITIVE, SECONDS, Kind, Option, Section, choice, works
+from shoal.cli.option import NATURAL64, POSITIVE, SECONDS, Kind, Option, Section, choice, integer, works
+from shoal.cli.options_access import ACCESS
 from shoal.runtime.settings import BUS_OPTIONS
 
 TRITON_SECTIONS: tuple[Section, ...] = (
@@ -40,6 +41,12 @@ SHOAL_SECTION = Section(
             "auto",
             "what carries gRPC; auto: Envoy where it can run",
         ),
+        works(
+            "gateway-processes",
+            integer(1, 256),
+            1,
+            "processes that serve each protocol; they share its port (SO_REUSEPORT)",
+        ),
         works("worker-wait", SECONDS, 10.0, "seconds that a model waits for a worker with its backend"),
         works(
             "shm-limit",
@@ -52,6 +59,6 @@ SHOAL_SECTION = Section(
     ),
 )
 
-SECTIONS: tuple[Section, ...] = (*TRITON_SECTIONS, SHOAL_SECTION)
+SECTIONS: tuple[Section, ...] = (*TRITON_SECTIONS, SHOAL_SECTION, ACCESS)
 
 OPTIONS: dict[str, Option] = {option.name: option for section in SECTIONS for option in section.options}

@@ -15,6 +15,7 @@ from shoal.cli.option import (
     Section,
     Value,
     choice,
+    integer,
     later,
     never,
     pattern,
@@ -22,7 +23,7 @@ from shoal.cli.option import (
 )
 
 _NO_METRICS = "metrics are not served"
-_NO_TRACES = "requests are not traced"
+_NO_TRACES = "requests are not traced; settings can be read and changed"
 _NO_CACHE = "responses are not cached"
 _NO_RATE_LIMIT = "instances are not rate-limited"
 _NO_GPU = "GPUs are not used"
@@ -67,7 +68,7 @@ TRACING = Section(
         later("trace-file", PATH, "", "deprecated: use --trace-config", _NO_TRACES),
         later("trace-level", STRING, None, "deprecated: use --trace-config", _NO_TRACES, repeatable=True),
         later("trace-rate", NATURAL, 1000, "deprecated: use --trace-config", _NO_TRACES),
-        later("trace-count", NATURAL, -1, "deprecated: use --trace-config", _NO_TRACES),
+        later("trace-count", integer(low=-1), -1, "deprecated: use --trace-config", _NO_TRACES),
         later("trace-log-frequency", NATURAL, 0, "deprecated: use --trace-config", _NO_TRACES),
     ),
 )
@@ -154,14 +155,7 @@ MEMORY = Section(
             repeatable=True,
         ),
         _by_device("model-load-gpu-limit", "fraction", None, "fraction of a GPU's memory that models may fill"),
-        later(
-            "allow-client-shm",
-            BOOL,
-            False,
-            "let clients register shared memory",
-            "shared memory of clients cannot be registered",
-            already=False,
-        ),
+        works("allow-client-shm", BOOL, False, "let clients register shared memory"),
     ),
 )
 

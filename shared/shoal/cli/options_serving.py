@@ -5,6 +5,7 @@ from __future__ import annotations
 from shoal.cli.option import (
     BOOL,
     FLAG,
+    HEADER_PATTERN,
     INT_MAX,
     INTEGER,
     NATURAL,
@@ -17,13 +18,11 @@ from shoal.cli.option import (
     between,
     choice,
     later,
-    pattern,
+    restriction,
     works,
 )
 
-_RESTRICTED = ("<protocols>:<key>=<value>", r"[^:]+:[^=]+=.*")
-_NO_TLS = "gRPC is served without TLS"
-_NO_FORWARDING = "headers do not become request parameters"
+_FORWARD = "names of {}, as regular expression, that become parameters of requests for inference"
 
 GENERAL = Section(
     "Server",
@@ -90,17 +89,10 @@ HTTP = Section(
         works("http-address", STRING, "0.0.0.0", "address to listen at"),
         works("http-port", PORT, 8000, "port to listen at"),
         works("reuse-http-port", BOOL, False, "share the port with other processes (SO_REUSEPORT)"),
-        later("http-header-forward-pattern", STRING, "", "headers to hand on, as regular expression", _NO_FORWARDING),
+        works("http-header-forward-pattern", HEADER_PATTERN, "", _FORWARD.format("headers")),
         later("http-thread-count", POSITIVE, 8, "threads for HTTP", "one event loop serves HTTP"),
         works("http-max-input-size", POSITIVE, 67108864, "largest accepted body in bytes"),
-        later(
-            "http-restricted-api",
-            pattern("http-restricted-api", *_RESTRICTED),
-            None,
-            "ask for a header on some endpoints",
-            "endpoints are open to everyone",
-            repeatable=True,
-        ),
+        works("http-restricted-api", restriction("api"), None, "ask for a header on some endpoints", repeatable=True),
     ),
 )
 
@@ -111,7 +103,7 @@ GRPC = Section(
         works("grpc-address", STRING, "0.0.0.0", "address to listen at"),
         works("grpc-port", PORT, 8001, "port to listen at"),
         works("reuse-grpc-port", BOOL, False, "share the port with other processes (SO_REUSEPORT)"),
-        later("grpc-header-forward-pattern", STRING, "", "metadata to hand on, as regular expression", _NO_FORWARDING),
+        works("grpc-header-forward-pattern", HEADER_PATTERN, "", _FORWARD.format("metadata")),
         later(
             "grpc-infer-thread-count",
             between("grpc-infer-thread-count", 2, 128),
@@ -121,18 +113,16 @@ GRPC = Section(
         ),
         later("grpc-infer-allocation-pool-size", INTEGER, 8, "request states to keep", "no pool is needed"),
         later("grpc-max-response-pool-size", POSITIVE, INT_MAX, "responses to keep per stream", "no pool is kept"),
-        later("grpc-use-ssl", BOOL, False, "serve gRPC over TLS", _NO_TLS, already=False),
-        later("grpc-use-ssl-mutual", BOOL, False, "ask clients for certificates", _NO_TLS, already=False),
-        later("grpc-server-cert", PATH, "", "PEM file of the certificate", _NO_TLS),
-        later("grpc-server-key", PATH, "", "PEM file of the private key", _NO_TLS),
-        later("grpc-root-cert", PATH, "", "PEM file of the authority for clients", _NO_TLS),
-        later(
+        works("grpc-use-ssl", BOOL, False, "serve gRPC over TLS"),
+        works("grpc-use-ssl-mutual", BOOL, False, "serve gRPC over TLS, to clients with a certificate alone"),
+        works("grpc-server-cert", PATH, "", "PEM file of the certificate"),
+        works("grpc-server-key", PATH, "", "PEM file of the private key"),
+        works("grpc-root-cert", PATH, "", "PEM file of the authority whose certificates clients must have"),
+        works(
             "grpc-infer-response-compression-level",
             choice("grpc-infer-response-compression-level", "none", "low", "medium", "high"),
             "none",
-            "compression of responses",
-            "responses are not compressed",
-            already="none",
+            "compression of inference responses for clients that can read it",
         ),
         works("grpc-keepalive-time", INTEGER, 7200000, "milliseconds of silence before a connection is pinged"),
         works("grpc-keepalive-timeout", INTEGER, 20000, "milliseconds to wait for a ping's answer"),
@@ -148,13 +138,17 @@ GRPC = Section(
         ),
         works("grpc-http2-max-ping-strikes", INTEGER, 2, "bad pings before a connection is closed (grpcio)"),
         works("grpc-max-connection-age", INTEGER, None, "milliseconds a connection may live"),
-        works("grpc-max-connection-age-grace", INTEGER, None, "milliseconds its calls may go on then"),
-        later(
-            "grpc-restricted-protocol",
-            pattern("grpc-restricted-protocol", *_RESTRICTED),
+        works(
+            "grpc-max-connection-age-grace",
+            INTEGER,
             None,
-            "ask for metadata on some calls",
-            "calls are open to everyone",
+            "milliseconds its calls may go on then (grpcio; Envoy lets them finish)",
+        ),
+        works(
+            "grpc-restricted-protocol",
+            restriction("protocol"),
+            None,
+            "ask for metadata on some calls, with triton-grpc-protocol- before the key",
             repeatable=True,
         ),
     ),
@@ -167,13 +161,11 @@ LOGGING = Section(
         works("log-info", BOOL, True, "log information"),
         works("log-warning", BOOL, True, "log warnings"),
         works("log-error", BOOL, True, "log errors"),
-        later(
+        works(
             "log-format",
             choice("log-format", "default", "ISO8601"),
-            "default",
-            "form of the time in Triton's log lines",
-            "logs keep Shoal's own form: JSON lines, aligned on a terminal",
-            already="default",
+            None,
+            "Triton's log lines, with the time in this form; unset: JSON lines, aligned text on a terminal",
         ),
         works("log-file", PATH, "", "append the log to this file instead of standard error"),
     ),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_hex
 
@@ -14,11 +17,13 @@ from shoal.bus import Bus, BusSettings, free_port, prepare_broker
 from shoal.cli import option_table
 from shoal.cli.command_line import UsageError, parse, remarks
 from shoal.cli.listening import until_listening
-from shoal.cli.serve_options import ServeOptions, check_ports, resolve
+from shoal.cli.ports import shared_port
+from shoal.cli.serve_options import Endpoint, ServeOptions, check_ports, resolve
 from shoal.cli.services import broker_command, service_commands, service_environment
 from shoal.cli.start_watch import StartUpFailed, watch_start
 from shoal.cli.startup import Progress
 from shoal.cli.tables import print_models
+from shoal.cli.trace_options import trace_remarks
 from shoal.cli.usage import usage
 from shoal.core.errors import ShoalError
 from shoal.memory.preflight import shortage
@@ -26,14 +31,13 @@ from shoal.runtime.private_folder import PrivateFolder, sweep
 from shoal.runtime.service import (
     EXIT_FAILURE,
     EXIT_OK,
-    LOG_FILE,
-    LOG_LEVEL,
     EnvironmentTrouble,
     configure_logs,
     run_to_exit_code,
 )
 from shoal.runtime.shared_memory import remove_segments
 from shoal.runtime.supervisor import Command, Supervisor
+from shoal.telemetry.log_settings import LOG_FILE, LOG_SETTINGS
 
 #: As tritonserver for a command line it cannot follow.
 EXIT_USAGE = 1
@@ -51,17 +55,32 @@ def serve(argv: Sequence[str]) -> int:
     except UsageError as error:
         sys.stderr.write(f"{error}\nshoal serve --help lists every option\n")
         return EXIT_USAGE
-    for line in remarks(given):
+    for line in [*remarks(given), *trace_remarks(given)]:
         sys.stderr.write(f"{line}\n")
-    os.environ[LOG_LEVEL] = options.log_level
+    os.environ[LOG_SETTINGS] = json.dumps(options.log.to_json())
     if options.log_file is not None:
         os.environ[LOG_FILE] = str(options.log_file)
     configure_logs()
     sweep()
-    gateways = sum(endpoint is not None for endpoint in (options.http, options.grpc))
+    gateways = sum(endpoint is not None for endpoint in (options.http, options.grpc)) * options.gateway_processes
     if complaint := shortage(options.shm_limit_nbytes, processes=gateways + 1):
         sys.stderr.write(f"{complaint}\n")
-    return run_to_exit_code("serve", _run(options))
+    with contextlib.ExitStack() as ports:
+        try:
+            options = _with_ports(options, ports)
+        except EnvironmentTrouble as trouble:
+            sys.stderr.write(f"{trouble}\n")
+            return EXIT_FAILURE
+        return run_to_exit_code("serve", _run(options))
+
+
+def _with_ports(options: ServeOptions, ports: contextlib.ExitStack) -> ServeOptions:
+    """Take the ports that several processes share, until `ports` is closed."""
+
+    def taken(endpoint: Endpoint | None) -> Endpoint | None:
+        return None if endpoint is None else ports.enter_context(shared_port(endpoint, options.gateway_processes))
+
+    return replace(options, http=taken(options.http), grpc=taken(options.grpc))
 
 
 async def _run(options: ServeOptions) -> int:

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from shoal.bus import BusSettings
 from shoal.cli.command_line import Given, UsageError
+from shoal.cli.gateway_options import check_gateway_options, grpc_flags, http_flags
+from shoal.cli.trace_options import trace_config
 from shoal.core.errors import InvalidArgument
 from shoal.memory.settings import limit_from
 from shoal.runtime.settings import BUS_OPTIONS, from_fields
-
-#: Options for gRPC's connections, which its gateway takes by the same names.
-GRPC_CONNECTION = (
-    "grpc-keepalive-time",
-    "grpc-keepalive-timeout",
-    "grpc-keepalive-permit-without-calls",
-    "grpc-http2-max-pings-without-data",
-    "grpc-http2-min-recv-ping-interval-without-data",
-    "grpc-http2-max-ping-strikes",
-    "grpc-max-connection-age",
-    "grpc-max-connection-age-grace",
-)
-
-#: Options that protect an endpoint and do not work yet, and what is therefore missing.
-PROTECTION = {
-    "grpc-use-ssl": "gRPC is not served over TLS",
-    "grpc-use-ssl-mutual": "gRPC is not served over TLS",
-    "http-restricted-api": "HTTP endpoints cannot be restricted",
-    "grpc-restricted-protocol": "gRPC protocols cannot be restricted",
-}
+from shoal.telemetry.log_settings import LogSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +32,12 @@ class Endpoint:
 class ServeOptions:
     """The effective options of a start.
 
-    `http` and `grpc` None: not served. `broker` None: a broker of our own is started. `backend_config` holds the
-    settings as they were given, `grpc_connection` the options for connections, spelled `--name=value`. `log_file` None:
-    standard error. `exit_timeout_s` bounds the whole drain; `default_deadline_ms` None: no deadline.
-    `shm_limit_nbytes` is for each process; 0: no shared memory, None: half of what there is.
+    `http` and `grpc` None: not served; `gateway_processes` serve each of them. `broker` None: a broker of our own is
+    started. `backend_config` holds the settings as they were given, `http_flags` and `grpc_flags` what the gateways
+    take over as it is, spelled `--name=value`, `trace_config` the trace settings as `--trace-config` has them.
+    `log_file` None: standard error. `exit_timeout_s` bounds the whole drain; `default_deadline_ms` None: no deadline.
+    `shm_limit_nbytes` is for each process; 0: no shared memory, None: half of what there is. `allow_client_shm`:
+    clients may register shared memory of their own.
     """
 
     server_id: str
@@ -66,14 +50,18 @@ class ServeOptions:
     model_load_threads: int
     worker_wait_s: float
     backend_config: tuple[str, ...]
+    gateway_processes: int
     http: Endpoint | None
     http_max_input_bytes: int
+    http_flags: tuple[str, ...]
     grpc: Endpoint | None
     grpc_transport: str
-    grpc_connection: tuple[str, ...]
+    grpc_flags: tuple[str, ...]
     default_deadline_ms: int | None
     shm_limit_nbytes: int | None
-    log_level: str
+    allow_client_shm: bool
+    trace_config: tuple[str, ...]
+    log: LogSettings
     log_file: Path | None
     broker: BusSettings | None
     namespace: str
@@ -83,7 +71,7 @@ def resolve(given: Given, environment: Mapping[str, str]) -> ServeOptions:
     """The options of a start. Raises UsageError when they contradict each other or name what is not there."""
     _check_model_control(given)
     _check_cache(given)
-    _check_protection(given)
+    check_gateway_options(given)
     if given.is_given("model-config-name") and not given.text("model-config-name"):
         raise UsageError("Error: empty argument for --model-config-name")
     log_file = given.text("log-file")
@@ -101,14 +89,18 @@ def resolve(given: Given, environment: Mapping[str, str]) -> ServeOptions:
         worker_wait_s=float(given.text("worker-wait")),
         model_load_threads=given.number("model-load-thread-count"),
         backend_config=given.texts("backend-config"),
+        gateway_processes=given.number("gateway-processes"),
         http=_endpoint(given, "http"),
         http_max_input_bytes=given.number("http-max-input-size"),
+        http_flags=http_flags(given),
         grpc=_endpoint(given, "grpc"),
         grpc_transport=given.text("grpc-transport"),
-        grpc_connection=tuple(f"--{name}={given.text(name)}" for name in GRPC_CONNECTION if given.is_given(name)),
+        grpc_flags=grpc_flags(given),
         default_deadline_ms=given.number("default-deadline") if given.is_given("default-deadline") else None,
         shm_limit_nbytes=_shm_limit(given, environment),
-        log_level=_log_level(given),
+        allow_client_shm=given.boolean("allow-client-shm"),
+        trace_config=trace_config(given),
+        log=_log(given),
         log_file=Path(log_file) if log_file else None,
         broker=broker,
         namespace=namespace,
@@ -149,13 +141,6 @@ def _check_cache(given: Given) -> None:
         raise UsageError("found multiple cache configurations, but only a single cache is currently supported")
 
 
-def _check_protection(given: Given) -> None:
-    """Refuse to start without the protection that was asked for: a warning would be read too late."""
-    for name, lack in PROTECTION.items():
-        if given.is_given(name) and given.last(name) is not False:
-            raise UsageError(f"--{name}: {lack} in this release; leave the option out to serve unprotected")
-
-
 def _repositories(given: Given) -> tuple[Path, ...]:
     paths = (*given.texts("model-repository"), *given.texts("model-store"))
     if not paths:
@@ -176,14 +161,15 @@ def _endpoint(given: Given, service: str) -> Endpoint | None:
     )
 
 
-def _log_level(given: Given) -> str:
-    """The lowest level that is logged: each of Triton's switches hides its own level and, here, those below."""
-    if given.number("log-verbose") > 0:
-        return logging.getLevelName(logging.DEBUG)
-    for name, level in (("log-info", logging.INFO), ("log-warning", logging.WARNING), ("log-error", logging.ERROR)):
-        if given.boolean(name):
-            return logging.getLevelName(level)
-    return logging.getLevelName(logging.CRITICAL)
+def _log(given: Given) -> LogSettings:
+    """Logs have Shoal's own form unless one of Triton's was asked for, be it its default."""
+    settings = LogSettings(
+        info=given.boolean("log-info"),
+        warning=given.boolean("log-warning"),
+        error=given.boolean("log-error"),
+        verbose_level=given.number("log-verbose"),
+    )
+    return settings.updated({"log_format": given.text("log-format")}) if given.is_given("log-format") else settings
 
 
 def _shm_limit(given: Given, environment: Mapping[str, str]) -> int | None:

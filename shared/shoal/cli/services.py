@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 from shoal.bus import BusSettings, EmbeddedBroker
 from shoal.cli.serve_options import Endpoint, ServeOptions
 from shoal.memory.settings import SHM_LIMIT, SHM_SERVER
-from shoal.runtime.service import LOG_FILE, LOG_LEVEL
-from shoal.runtime.settings import to_environment
+from shoal.runtime.settings import SEAT, to_environment
 from shoal.runtime.supervisor import Command
+from shoal.telemetry.log_settings import LOG_FILE, LOG_SETTINGS
 
 #: Drained in this order: who lets requests in goes first, who carries them last.
 GATEWAY, REPOSITORY, SCHEDULER, AGENT, BROKER = range(5)
@@ -26,7 +27,7 @@ def service_environment(options: ServeOptions, settings: BusSettings, folder: Pa
     memory, which is marked as that of `server`, and `folder` as the place for temporary files, so that those of
     frameworks and models go when the server does."""
     log_file = {LOG_FILE: str(options.log_file)} if options.log_file else {}
-    log = {LOG_LEVEL: options.log_level, **log_file}
+    log = {LOG_SETTINGS: json.dumps(options.log.to_json()), **log_file}
     limit = {} if options.shm_limit_nbytes is None else {SHM_LIMIT: str(options.shm_limit_nbytes)}
     memory = {**limit, SHM_SERVER: server}
     return {**_KEEP_FREED_MEMORY, **to_environment(settings), **log, **memory, "TMPDIR": str(folder)}
@@ -46,14 +47,24 @@ def service_commands(options: ServeOptions, environment: Mapping[str, str]) -> l
         _service("agent", AGENT, "shoal.workers", [_load_threads(options)], environment),
     ]
     if options.http is not None:
-        services.append(_service("HTTP gateway", GATEWAY, "shoal.gateway", _http(options, options.http), environment))
+        services += _gateways("HTTP gateway", options, _http(options, options.http), environment)
     if options.grpc is not None:
-        services.append(_service("gRPC gateway", GATEWAY, "shoal.gateway", _grpc(options, options.grpc), environment))
+        services += _gateways("gRPC gateway", options, _grpc(options, options.grpc), environment)
     return services
 
 
+def _gateways(
+    name: str, options: ServeOptions, arguments: Sequence[str], environment: Mapping[str, str]
+) -> list[Command]:
+    """The processes that serve one protocol, numbered where there are several."""
+    count = options.gateway_processes
+    names = [name] if count == 1 else [f"{name} {number}" for number in range(1, count + 1)]
+    return [_service(each, GATEWAY, "shoal.gateway", arguments, environment) for each in names]
+
+
 def _service(name: str, stage: int, module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Command:
-    return Command(name, stage, [sys.executable, "-m", module, *arguments], environment)
+    seat = f"{environment[SHM_SERVER]}/{name}"
+    return Command(name, stage, [sys.executable, "-m", module, *arguments], {**environment, SEAT: seat})
 
 
 def _repository(options: ServeOptions) -> list[str]:
@@ -76,6 +87,7 @@ def _http(options: ServeOptions, endpoint: Endpoint) -> list[str]:
         *("--protocol", "http"),
         *_endpoint("http", endpoint),
         f"--http-max-input-size={options.http_max_input_bytes}",
+        *options.http_flags,
         *_answers(options),
     ]
 
@@ -85,7 +97,7 @@ def _grpc(options: ServeOptions, endpoint: Endpoint) -> list[str]:
         *("--protocol", "grpc"),
         *_endpoint("grpc", endpoint),
         f"--grpc-transport={options.grpc_transport}",
-        *options.grpc_connection,
+        *options.grpc_flags,
         *_answers(options),
     ]
 
@@ -105,5 +117,7 @@ def _answers(options: ServeOptions) -> list[str]:
         f"--id={options.server_id}",
         f"--strict-readiness={str(options.strict_readiness).lower()}",
         f"--exit-timeout-secs={max(1, options.exit_timeout_s)}",
+        f"--allow-client-shm={str(options.allow_client_shm).lower()}",
+        *(f"--trace-config={setting}" for setting in options.trace_config),
         *([] if options.default_deadline_ms is None else [f"--default-deadline={options.default_deadline_ms}"]),
     ]

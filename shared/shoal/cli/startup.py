@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from shoal.core.desired import ModelEntry, RepositoryStatus
 from shoal.core.messages import LOADING, READY, UNAVAILABLE, InstanceStatus
-from shoal.core.readiness import version_states
+from shoal.core.readiness import VersionState, all_version_states
 
 #: Stands for the version of a model that has none.
 NO_VERSION = "-"
@@ -63,15 +63,15 @@ def progress(
     that the repositories do not hold any more are left out."""
     if status is None:
         return Progress(tuple(missing), False, "", ())
+    states = all_version_states(entries, instances_by_agent)
     rows: list[ModelRow] = []
     for model in sorted(status.models):
         entry = entries.get(model)
-        rows += _rows(entry, instances_by_agent) if entry else [ModelRow(model, NO_VERSION, LOADING, "")]
+        rows += _rows(entry, states[model]) if entry else [ModelRow(model, NO_VERSION, LOADING, "")]
     return Progress(tuple(missing), status.settled, status.reason, tuple(rows))
 
 
-def _rows(entry: ModelEntry, instances_by_agent: Mapping[str, Iterable[InstanceStatus]]) -> list[ModelRow]:
-    states = version_states(entry, instances_by_agent)
+def _rows(entry: ModelEntry, states: Mapping[int, VersionState]) -> list[ModelRow]:
     if not states:
         return [ModelRow(entry.model, NO_VERSION, UNAVAILABLE if entry.reason else LOADING, entry.reason)]
     return [ModelRow(entry.model, str(version), *states[version]) for version in sorted(states)]

@@ -40,6 +40,7 @@ from shoal.core.messages import (
     Stale,
     StatisticsQuery,
     StatisticsReply,
+    Taken,
     Timings,
 )
 from shoal.core.tensors import header_from_wire
@@ -47,7 +48,7 @@ from shoal.core.tensors import header_from_wire
 #: Number of each message on the wire and the version of its layout. Numbers are never used again.
 SCHEMA: dict[type[Message], tuple[int, int]] = {
     InferRequest: (1, 3),
-    InferResponse: (2, 1),
+    InferResponse: (2, 2),
     Batch: (3, 2),
     BatchDone: (4, 1),
     Cancel: (5, 1),
@@ -59,7 +60,7 @@ SCHEMA: dict[type[Message], tuple[int, int]] = {
     BatchQueryReply: (11, 1),
     Resend: (12, 1),
     ExecutorReport: (13, 2),
-    Heartbeat: (14, 2),
+    Heartbeat: (14, 3),
     StatisticsQuery: (15, 1),
     StatisticsReply: (16, 1),
     DescribeModel: (17, 1),
@@ -68,6 +69,7 @@ SCHEMA: dict[type[Message], tuple[int, int]] = {
     Release: (20, 1),
     HoldQuery: (21, 1),
     Retried: (22, 1),
+    Taken: (23, 1),
 }
 
 _BY_NUMBER: dict[int, type[Message]] = {number: cls for cls, (number, _) in SCHEMA.items()}
@@ -98,7 +100,7 @@ def _infer_request(f: tuple[Any, ...]) -> InferRequest:
 
 
 def _infer_response(f: tuple[Any, ...]) -> InferResponse:
-    return InferResponse._make((*f[:6], tuple(map(header_from_wire, f[6])), f[7], Timings._make(f[8])))
+    return InferResponse._make((*f[:6], tuple(map(header_from_wire, f[6])), f[7], Timings._make(f[8]), f[9]))
 
 
 def _batch(f: tuple[Any, ...]) -> Batch:
@@ -111,7 +113,7 @@ def _executor_report(f: tuple[Any, ...]) -> ExecutorReport:
 
 def _heartbeat(f: tuple[Any, ...]) -> Heartbeat:
     instances, counters = tuple(map(InstanceStatus._make, f[9])), tuple(map(ModelCounters._make, f[10]))
-    return Heartbeat._make((*f[:9], instances, counters, tuple(map(EndedExecutor._make, f[11]))))
+    return Heartbeat._make((*f[:9], instances, counters, tuple(map(EndedExecutor._make, f[11])), f[12]))
 
 
 def _statistics_reply(f: tuple[Any, ...]) -> StatisticsReply:

@@ -74,12 +74,19 @@ class Timings(NamedTuple):
 NO_TIMINGS = Timings(0, 0, 0, 0)
 
 
-class InferResponse(NamedTuple):
-    """Executor or scheduler -> submitter: one answer. `error` is `(code, text)` or None; the payload holds the outputs.
+#: The index of an end that does not follow what came before it: what is missing in between is gone for good.
+OUT_OF_ORDER = -1
 
-    Outputs refer to the payload, or to blocks of the sender's arena, which the receiver releases by `Release`.
-    `final` is True for the only answer of a non-decoupled model. `executed` tells whether the model ran: a scheduler's
-    refusal did not.
+
+class InferResponse(NamedTuple):
+    """Executor or scheduler -> submitter: one response. `error` is `(code, text)` or None; the payload holds the
+    outputs.
+
+    Outputs refer to the payload, or to blocks of the sender's arena, which the receiver releases by `Release` (those of
+    a scheduler's answer lie in the arenas of others; it hears `Taken` instead). The responses of a request count from 0
+    in `response_index` (or see `OUT_OF_ORDER`); `final` is the last, the only one of a non-decoupled model. `is_empty`:
+    it only ends the request, the model gave no response with it. `executed` tells whether the model ran: a scheduler's
+    refusal did not. `timings` count in the final one.
     """
 
     schema: int
@@ -91,6 +98,7 @@ class InferResponse(NamedTuple):
     outputs: tuple[TensorHeader, ...]
     parameters: dict[str, Parameter]
     timings: Timings
+    is_empty: bool
 
 
 class BatchItem(NamedTuple):
@@ -191,6 +199,16 @@ class Release(NamedTuple):
     generations: tuple[int, ...]
 
 
+class Taken(NamedTuple):
+    """Submitter -> whoever answers: of the request with this counter every response up to this index was taken. Sent
+    for requests with more than one; whoever answers gives only so many responses ahead, and keeps those to send again.
+    Sent, too, for every answer of a scheduler that has outputs (an ensemble's): their memory is held by the scheduler.
+    """
+
+    schema: int
+    answers: tuple[tuple[int, int], ...]
+
+
 class HoldQuery(NamedTuple):
     """Owner of an arena -> holder: do you still use these blocks? A `Release` names those that are not used."""
 
@@ -216,7 +234,8 @@ class BatchQueryReply(NamedTuple):
 
 
 class Resend(NamedTuple):
-    """Scheduler -> executor: answer this request again from the kept outputs, or UNAVAILABLE when they are gone."""
+    """Scheduler or submitter -> executor: answer this request again from the kept outputs, or UNAVAILABLE when they are
+    gone; of several responses, those that were not taken."""
 
     schema: int
     submitter: str
@@ -300,12 +319,17 @@ class ModelCounters(NamedTuple):
     reasons: dict[str, int]
 
 
+NOTHING_CONFIRMED = ("", 0)
+
+
 class Heartbeat(NamedTuple):
     """Everyone -> everyone who listens, every 250 ms and at once when something below changes.
 
     `host` tells whose shared memory the process can map (see `shoal.memory.host`), empty for none. `links` grows with
     each reconnect and each notice of dropped messages; `owned` maps ownership keys to epochs; `backends`, `instances`
-    and `ended` are filled by agents; `counters` holds what changed lately; `leaving` is the farewell.
+    and `ended` are filled by agents; `counters` holds what changed lately; `leaving` is the farewell. `confirmed` is
+    how far a gateway has followed the gateways' shared state: which making of the bucket, and every write up to which
+    revision of it; `NOTHING_CONFIRMED` elsewhere.
     """
 
     schema: int
@@ -320,6 +344,7 @@ class Heartbeat(NamedTuple):
     instances: tuple[InstanceStatus, ...]
     counters: tuple[ModelCounters, ...]
     ended: tuple[EndedExecutor, ...]
+    confirmed: tuple[str, int]
 
 
 class StatisticsQuery(NamedTuple):
@@ -371,6 +396,7 @@ Message = (
     | ReconcileReply
     | Closed
     | Release
+    | Taken
     | HoldQuery
     | BatchQuery
     | BatchQueryReply

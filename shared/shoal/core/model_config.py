@@ -77,6 +77,25 @@ class InstanceGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsembleStep:
+    """One request that an ensemble makes. `inputs` and `outputs` map tensors of the model to tensors of the ensemble;
+    `version` -1 is the highest one that is ready."""
+
+    model: str
+    version: int
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class EnsembleScheduling:
+    """`max_inflight_requests` bounds the requests of one step over all requests of the ensemble; 0: no bound."""
+
+    steps: tuple[EnsembleStep, ...]
+    max_inflight_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelConfig:
     """One version's completed configuration. `raw` is the JSON form, to be treated as read-only."""
 
@@ -88,6 +107,7 @@ class ModelConfig:
     outputs: tuple[ModelOutput, ...]
     instance_groups: tuple[InstanceGroup, ...]
     dynamic_batching: DynamicBatching | None
+    ensemble_scheduling: EnsembleScheduling | None
     decoupled: bool
     default_model_filename: str
     parameters: Mapping[str, str]
@@ -99,7 +119,7 @@ class ModelConfig:
 
     @property
     def is_ensemble(self) -> bool:
-        return "ensemble_scheduling" in self.raw
+        return self.ensemble_scheduling is not None
 
     def input(self, name: str) -> ModelInput | None:
         return next((i for i in self.inputs if i.name == name), None)
@@ -111,6 +131,7 @@ class ModelConfig:
 def from_json(raw: Mapping[str, Any]) -> ModelConfig:
     """The values behind a configuration's JSON form; absent fields take protobuf's defaults."""
     batching = raw.get("dynamic_batching")
+    ensemble = raw.get("ensemble_scheduling")
     return ModelConfig(
         name=raw.get("name", ""),
         platform=raw.get("platform", ""),
@@ -120,6 +141,7 @@ def from_json(raw: Mapping[str, Any]) -> ModelConfig:
         outputs=tuple(map(_output, raw.get("output", ()))),
         instance_groups=tuple(map(_instance_group, raw.get("instance_group", ()))),
         dynamic_batching=None if batching is None else _dynamic_batching(batching),
+        ensemble_scheduling=None if ensemble is None else _ensemble_scheduling(ensemble),
         decoupled=raw.get("model_transaction_policy", {}).get("decoupled", False),
         default_model_filename=raw.get("default_model_filename", ""),
         parameters={key: value.get("string_value", "") for key, value in raw.get("parameters", {}).items()},
@@ -184,3 +206,16 @@ def _dynamic_batching(raw: Mapping[str, Any]) -> DynamicBatching:
             int(level): _queue_policy(policy) for level, policy in raw.get("priority_queue_policy", {}).items()
         },
     )
+
+
+def _ensemble_scheduling(raw: Mapping[str, Any]) -> EnsembleScheduling:
+    steps = tuple(
+        EnsembleStep(
+            model=step.get("model_name", ""),
+            version=step.get("model_version", 0),
+            inputs=step.get("input_map", {}),
+            outputs=step.get("output_map", {}),
+        )
+        for step in raw.get("step", ())
+    )
+    return EnsembleScheduling(steps, raw.get("max_inflight_requests", 0))

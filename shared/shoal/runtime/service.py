@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -39,10 +38,6 @@ __all__ = [
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_ENVIRONMENT = 3
-
-#: Level of the log (DEBUG, INFO, WARNING, ERROR), and the file it is appended to (standard error by default).
-LOG_LEVEL = "SHOAL_LOG_LEVEL"
-LOG_FILE = "SHOAL_LOG_FILE"
 
 _YOUNG_OBJECTS = 20_000
 
@@ -79,8 +74,8 @@ def run_service(
     die_with_parent()
     add_bus_options(parser)
     arguments = parser.parse_args(argv)
-    configure_logs()
     try:
+        configure_logs()
         settings = bus_settings(arguments, os.environ)
     except InvalidArgument as error:
         parser.error(str(error))
@@ -113,11 +108,8 @@ def _collect_seldom() -> None:
 
 
 def configure_logs() -> None:
-    """Configure the log as the environment says (`SHOAL_LOG_LEVEL`, `SHOAL_LOG_FILE`)."""
-    level = logging.getLevelNamesMapping().get(os.environ.get(LOG_LEVEL, "INFO").upper(), logging.INFO)
-    path = os.environ.get(LOG_FILE)
-    # Line-buffered and in append mode: several processes write whole lines to one file.
-    logs.configure(level, open(path, "a", buffering=1, encoding="utf-8") if path else None)  # noqa: SIM115
+    """Configure the log as the environment says. Raises InvalidArgument."""
+    logs.configure_from(os.environ)
 
 
 async def _run(

@@ -1,7 +1,8 @@
 """How a process is told which broker to join: options, then the environment, then defaults.
 
 Secrets (token, password) have no option, since command lines are visible to every user of a machine; they come by
-environment. `to_environment` is how a supervisor hands its own settings to the services it starts.
+environment, as the seat does, which a supervisor gives. `to_environment` is how a supervisor hands its own settings to
+the services it starts.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from typing import NamedTuple
 from shoal.bus import BusSettings
 from shoal.core.errors import InvalidArgument
 
+#: The place of a process under its supervisor; see `BusSettings.seat`.
+SEAT = "SHOAL_SEAT"
+
 
 class BusOption(NamedTuple):
-    """One field of `BusSettings`: its environment variable, and its option (None for a secret)."""
+    """One field of `BusSettings`: its environment variable, and its option (None for one that has none)."""
 
     field: str
     environment: str
@@ -42,11 +46,12 @@ BUS_OPTIONS: tuple[BusOption, ...] = (
         "SECONDS",
         "how long to wait for the broker at start",
     ),
+    BusOption("seat", SEAT, None, "", ""),
 )
 
 
 def add_bus_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every field that is no secret. An option left out is None: see `bus_settings`."""
+    """Add the options of every field that has one. An option left out is None: see `bus_settings`."""
     group = parser.add_argument_group("broker", "Each also as environment variable; secrets only so.")
     for option in BUS_OPTIONS:
         if option.flag is not None:

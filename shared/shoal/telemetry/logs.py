@@ -1,7 +1,7 @@
 """Structured logs: an event is a short past-tense phrase with fields, never a sentence with values pasted in.
 
-JSON, one object per line, when standard error is not a terminal; aligned and readable on one. Nothing per request is
-logged at info level; payloads, keys and header values never are.
+JSON, one object per line, when standard error is not a terminal; aligned and readable on one; Triton's lines where they
+are asked for. Nothing per request is logged at info level; payloads, keys and header values never are.
 """
 
 from __future__ import annotations
@@ -10,11 +10,15 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Mapping
 from typing import IO
+
+from shoal.telemetry.log_settings import LOG_FILE, LogFormat, LogSettings, from_environment
 
 Field = str | int | float | bool | None
 
 _ROOT = "shoal"
+_LEVELS = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 
 
 class Logger:
@@ -42,26 +46,50 @@ class Logger:
 
     def exception(self, event: str, **fields: Field) -> None:
         """An error with the traceback of the exception being handled."""
-        self._logger.error(event, extra={"component": self._component, "fields": self._bound | fields}, exc_info=True)
+        extra = {"component": self._component, "fields": self._bound | fields}
+        self._logger.error(event, extra=extra, exc_info=True, stacklevel=2)
 
     def _write(self, level: int, event: str, fields: dict[str, Field]) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, event, extra={"component": self._component, "fields": self._bound | fields})
+            extra = {"component": self._component, "fields": self._bound | fields}
+            self._logger.log(level, event, extra=extra, stacklevel=3)
 
 
 def get_logger(component: str) -> Logger:
     return Logger(component)
 
 
-def configure(level: int = logging.INFO, stream: IO[str] | None = None) -> None:
+def configure(settings: LogSettings | None = None, stream: IO[str] | None = None) -> None:
     """Send Shoal's events to `stream` (standard error by default). To be called once, by a process's main."""
-    target = stream or sys.stderr
-    handler = logging.StreamHandler(target)
-    handler.setFormatter(_Readable() if target.isatty() else _Json())
     root = logging.getLogger(_ROOT)
-    root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.handlers[:] = [logging.StreamHandler(stream or sys.stderr)]
     root.propagate = False
+    apply(settings or LogSettings())
+
+
+def configure_from(environment: Mapping[str, str]) -> None:
+    """`configure` as the environment says (`SHOAL_LOG_SETTINGS`, `SHOAL_LOG_FILE`). Raises InvalidArgument."""
+    settings = from_environment(environment)
+    path = environment.get(LOG_FILE)
+    # Line-buffered and in append mode: several processes write whole lines to one file.
+    configure(settings, open(path, "a", buffering=1, encoding="utf-8") if path else None)  # noqa: SIM115
+
+
+def apply(settings: LogSettings) -> None:
+    """Log by these settings from now on, in a process that was configured. May be called from any thread."""
+    root = logging.getLogger(_ROOT)
+    for handler in root.handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setFormatter(_formatter(settings.format, handler.stream.isatty()))
+            handler.filters[:] = [lambda record: settings.shows(record.levelno)]
+    shown = [level for level in _LEVELS if settings.shows(level)]
+    root.setLevel(min(shown, default=logging.CRITICAL))
+
+
+def _formatter(form: LogFormat | None, is_terminal: bool) -> logging.Formatter:
+    if form is not None:
+        return _Triton(form)
+    return _Readable() if is_terminal else _Json()
 
 
 def _parts(record: logging.LogRecord) -> tuple[str, dict[str, Field]]:
@@ -91,3 +119,27 @@ class _Readable(logging.Formatter):
         text = " ".join(f"{key}={value}" for key, value in fields.items())
         line = f"{clock} {record.levelname.lower():<7} {component:<10} {record.getMessage():<24} {text}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class _Triton(logging.Formatter):
+    """Triton's lines: level, time (UTC), process, file and line, and the message as a JSON string."""
+
+    def __init__(self, form: LogFormat) -> None:
+        super().__init__()
+        self._form = form
+
+    def format(self, record: logging.LogRecord) -> str:
+        _, fields = _parts(record)
+        file, line = fields.get("file", record.filename), fields.get("line", record.lineno)
+        text = " ".join([record.getMessage(), *(f"{key}={value}" for key, value in fields.items())])
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return f"{self._head(record)} {record.process} {file}:{line}] {json.dumps(text)}"
+
+    def _head(self, record: logging.LogRecord) -> str:
+        # As in Triton, details have the letter of information.
+        letter = record.levelname[0] if record.levelno > logging.INFO else "I"
+        utc = time.gmtime(record.created)
+        if self._form == "ISO8601":
+            return f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', utc)} {letter}"
+        return f"{letter}{time.strftime('%m%d %H:%M:%S', utc)}.{int(record.created % 1 * 1e6):06d}"

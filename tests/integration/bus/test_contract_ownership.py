@@ -32,8 +32,9 @@ class Candidate:
         self.losses += 1
 
 
-async def candidate(buses: Buses) -> Candidate:
+async def candidate(buses: Buses, seat: str = "") -> Candidate:
     bus = await buses.started("scheduler", ("scheduler",))
+    bus.seat = seat
     view = await buses.view(bus, "ownership")
     made = Candidate(bus, view)
     made.ownership = Ownership(bus, view, "models", made.gains.append, made.lose)
@@ -71,6 +72,14 @@ async def test_farewell_without_release_is_enough(buses: Buses, until: Until) ->
     await asyncio.sleep(1.0)
     await first.bus.close()
     await until(lambda: second.gains, timeout_s=1)
+
+
+async def test_who_sits_where_the_owner_sat_need_not_wait_for_its_silence(buses: Buses, until: Until) -> None:
+    first, elsewhere = await candidate(buses, "server/scheduler"), await candidate(buses, "other/scheduler")
+    successor = await candidate(buses, "server/scheduler")
+    await until(lambda: successor.gains, timeout_s=1.5)
+    assert successor.gains > first.gains
+    assert elsewhere.gains == []
 
 
 @pytest.mark.slow

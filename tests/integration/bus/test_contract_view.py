@@ -247,3 +247,44 @@ async def test_closed_view_follows_no_longer(buses: Buses) -> None:
     await other.put("key", b"1")
     await asyncio.sleep(0.05)
     assert changes == []
+
+
+async def test_view_of_one_key_holds_and_follows_nothing_else(buses: Buses, until: Until) -> None:
+    bus = await buses.connect("gateway")
+    written = await buses.view(bus, "b")
+    await written.put("a.b", b"1")
+    await written.put("other", b"1")
+    changes: list[Change] = []
+    view = await View.open(bus, "b", lambda *change: changes.append(change), key="a.b")
+    buses.at_end(view.close)
+    await written.put("other", b"2")
+    await written.put("a.b", b"2")
+    await until(lambda: changes == [("a.b", b"1", 1), ("a.b", b"2", 4)])
+    assert dict(view.items()) == {"a.b": b"2"}
+
+
+async def test_deletion_can_be_bound_to_a_revision(buses: Buses) -> None:
+    view = await buses.view(await buses.connect("gateway"), "b")
+    revision = await view.put("key", b"1")
+    await view.put("key", b"2")
+    with pytest.raises(Conflict):
+        await view.delete("key", revision)
+    assert view.get("key") == b"2"
+    assert await view.delete("key", view.revision("key")) == view.revision("key")
+    assert view.get("key") is None
+
+
+async def test_how_far_a_view_has_come_can_be_compared_within_one_life_of_the_bucket(
+    broker: Broker, buses: Buses, until: Until
+) -> None:
+    writer, reader = await buses.connect("repository"), await buses.connect("gateway")
+    written, view = await buses.view(writer, "b"), await buses.view(reader, "b")
+    await written.put("key", b"1")
+    revision = await written.put("other", b"1")
+    await until(lambda: view.applied.revision == revision)
+    before = view.applied.bucket
+    assert before == written.applied.bucket
+    broker.kill()
+    await until(lambda: not reader.is_connected)
+    broker.start(empty=True)
+    await until(lambda: view.applied.bucket != before and view.applied.revision == 0)

@@ -5,6 +5,7 @@ import pytest
 from shoal.bus.claim import Action, Holder, Situation, decide, decode_holder, encode_holder, next_epoch
 
 ME, OTHER = "scheduler-me", "scheduler-other"
+SEAT = "server-1/scheduler"
 
 
 def situation(
@@ -14,7 +15,7 @@ def situation(
     is_holder_alive: bool = False,
     connected_s: float | None = 5.0,
 ) -> Situation:
-    return Situation(ME, held_epoch, holder, in_store, is_holder_alive, connected_s)
+    return Situation(ME, SEAT, held_epoch, holder, in_store, is_holder_alive, connected_s)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,11 @@ def situation(
         pytest.param("wait", situation(holder=Holder(OTHER, 7), is_holder_alive=True), id="owner alive"),
         pytest.param("claim", situation(holder=Holder(OTHER, 7)), id="owner gone"),
         pytest.param("wait", situation(holder=Holder(OTHER, 7), connected_s=0.9), id="not listened long enough"),
+        pytest.param(
+            "claim", situation(holder=Holder(OTHER, 7, SEAT), is_holder_alive=True, connected_s=0.5), id="sat here"
+        ),
+        pytest.param("wait", situation(holder=Holder(OTHER, 7, SEAT), connected_s=0.4), id="sat here, others unheard"),
+        pytest.param("wait", situation(holder=Holder(OTHER, 7, "other"), connected_s=0.9), id="sat elsewhere"),
         pytest.param("wait", situation(connected_s=None, in_store=False), id="no link"),
         pytest.param("wait", situation(holder=Holder(OTHER, 7), in_store=False, is_holder_alive=True), id="lost store"),
         pytest.param("keep", situation(held_epoch=7, holder=Holder(ME, 7)), id="still ours"),
@@ -45,6 +51,6 @@ def test_epoch_grows_with_and_without_a_store() -> None:
 
 
 def test_entry_encoding_is_pinned() -> None:
-    entry = encode_holder(Holder("s-1", 5))
-    assert entry == b"\x92\xa3s-1\x05"
-    assert decode_holder(entry) == Holder("s-1", 5)
+    entry = encode_holder(Holder("s-1", 5, "here"))
+    assert entry == b"\x93\xa3s-1\x05\xa4here"
+    assert decode_holder(entry) == Holder("s-1", 5, "here")

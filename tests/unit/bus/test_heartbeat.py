@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 from shoal.bus.heartbeat import LEFT_AFTER_S, TICK_INTERVAL_S, TICK_LIMIT_S, PeerEvent, PeerTable
-from shoal.core.messages import V2, Heartbeat
+from shoal.core.messages import NOTHING_CONFIRMED, V3, Heartbeat
 
 OWN = "gateway-own"
 
 
 def heartbeat(who: str, links: int = 0, leaving: bool = False) -> Heartbeat:
-    return Heartbeat(V2, who, who.partition("-")[0], "host", 1, links, leaving, {}, (), (), (), ())
+    return Heartbeat(V3, who, who.partition("-")[0], "host", 1, links, leaving, {}, (), (), (), (), NOTHING_CONFIRMED)
 
 
 class Clock:

@@ -8,6 +8,7 @@ from shoal.bus import BusSettings
 from shoal.cli.command_line import UsageError, parse
 from shoal.cli.option_table import OPTIONS
 from shoal.cli.serve_options import Endpoint, ServeOptions, check_ports, resolve
+from shoal.telemetry.log_settings import LogSettings
 
 
 def options(tmp_path: Path, *argv: str, environment: dict[str, str] | None = None) -> ServeOptions:
@@ -25,7 +26,7 @@ def test_the_defaults_are_tritons(tmp_path: Path) -> None:
     assert (found.server_id, found.exit_timeout_s, found.exit_on_error) == ("triton", 30, True)
     assert found.http == Endpoint("0.0.0.0", 8000, False)
     assert found.grpc == Endpoint("0.0.0.0", 8001, False)
-    assert (found.log_level, found.log_file, found.broker) == ("INFO", None, None)
+    assert (found.log, found.log_file, found.broker) == (LogSettings(), None, None)
 
 
 def test_repositories_of_both_names_are_served(tmp_path: Path) -> None:
@@ -94,16 +95,16 @@ def test_an_endpoint_that_is_not_allowed_is_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "level"),
+    ("argv", "log"),
     [
-        (["--log-verbose=1", "--log-info=false"], "DEBUG"),
-        (["--log-info=false"], "WARNING"),
-        (["--log-info=false", "--log-warning=false"], "ERROR"),
-        (["--log-info=false", "--log-warning=false", "--log-error=false"], "CRITICAL"),
+        (["--log-verbose=true", "--log-info=false"], LogSettings(verbose_level=1, info=False)),
+        (["--log-warning=false", "--log-error=false"], LogSettings(warning=False, error=False)),
+        (["--log-format=iso8601"], LogSettings(format="ISO8601")),
+        (["--log-format=default"], LogSettings(format="default")),
     ],
 )
-def test_switches_of_the_log_become_a_level(tmp_path: Path, argv: list[str], level: str) -> None:
-    assert options(tmp_path, *argv).log_level == level
+def test_switches_of_the_log_are_kept_apart(tmp_path: Path, argv: list[str], log: LogSettings) -> None:
+    assert options(tmp_path, *argv).log == log
 
 
 def test_a_broker_is_joined_with_its_secrets_from_the_environment(tmp_path: Path) -> None:
@@ -125,11 +126,9 @@ def test_the_deprecated_name_for_complete_configurations_works(tmp_path: Path) -
     assert not options(tmp_path, "--strict-model-config=true").auto_complete_config
 
 
-@pytest.mark.parametrize(
-    "flag", ["--grpc-use-ssl=true", "--grpc-use-ssl-mutual=true", "--http-restricted-api=inference:key=value"]
-)
-def test_protection_that_is_not_there_is_no_reason_to_serve_without(tmp_path: Path, flag: str) -> None:
-    assert "leave the option out" in complaint(f"--model-repository={tmp_path}", flag)
+def test_protection_that_cannot_be_given_is_no_reason_to_serve_without(tmp_path: Path) -> None:
+    text = complaint(f"--model-repository={tmp_path}", "--grpc-use-ssl=true")
+    assert text == "grpc over TLS needs --grpc-server-cert, a PEM file"
 
 
 def test_protection_that_was_declined_is_not_missed(tmp_path: Path) -> None:

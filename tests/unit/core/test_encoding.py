@@ -51,6 +51,7 @@ from shoal.core.messages import (
     Stale,
     StatisticsQuery,
     StatisticsReply,
+    Taken,
     Timings,
 )
 from shoal.core.tensors import ARENA, INLINE, ArenaRef, Inline, TensorHeader
@@ -108,7 +109,7 @@ SAMPLES: tuple[Message, ...] = (
         host="0123456789abcdef",
     ),
     InferResponse(
-        schema=V1,
+        schema=V2,
         counter=70000,
         response_index=0,
         final=True,
@@ -117,6 +118,7 @@ SAMPLES: tuple[Message, ...] = (
         outputs=(LABEL,),
         parameters={"sequence_id": 7},
         timings=Timings(1_000, 2_000, 3_000_000_000, 4_000),
+        is_empty=False,
     ),
     Batch(V2, 1_764_000_000_001, 42, 1, "preferred size", (BatchItem(180, 14, 90, 0), BatchItem(120, 64, 0, 1))),
     BatchDone(V1, 1_764_000_000_001, 42, 1),
@@ -136,7 +138,7 @@ SAMPLES: tuple[Message, ...] = (
         ((GATEWAY, 3),),
     ),
     Heartbeat(
-        schema=V2,
+        schema=V3,
         incarnation=EXECUTOR,
         role="agent",
         host="0123456789abcdef",
@@ -148,6 +150,7 @@ SAMPLES: tuple[Message, ...] = (
         instances=INSTANCES,
         counters=(COUNTERS,),
         ended=(EndedExecutor("executor-00", "signal 9", ((1_764_000_000_001, 42),)),),
+        confirmed=("2026-07-01T08:00:00.123456789Z", 5),
     ),
     StatisticsQuery(V1, 8),
     StatisticsReply(V1, 8, {EXECUTOR: (COUNTERS,)}),
@@ -156,6 +159,7 @@ SAMPLES: tuple[Message, ...] = (
     Closed(V1, (1, 70000)),
     Release(V1, (1 << 40, 7)),
     HoldQuery(V1, (1 << 40,)),
+    Taken(V1, ((70000, 15),)),
 )
 
 
@@ -207,7 +211,7 @@ def test_a_message_of_another_schema_is_refused() -> None:
 
 
 def test_a_refusal_has_no_timings_but_those_it_was_given() -> None:
-    refusal = InferResponse(V1, 1, 0, True, False, (4, "full"), (), {}, NO_TIMINGS)
+    refusal = InferResponse(V2, 1, 0, True, False, (4, "full"), (), {}, NO_TIMINGS, False)
     read = decode(SCHEMA[InferResponse][0], encode(refusal))
     assert read == refusal
     assert isinstance(read, InferResponse)

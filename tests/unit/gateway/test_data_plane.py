@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,13 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from eventually import eventually
 from gateway_models import call, served, tensor_config
+from region_parts import BytesRegion
 from shoal.core.errors import InternalError, InvalidArgument
 from shoal.core.tensors import ARENA, ArenaRef, Tensor, TensorHeader, resolve
-from shoal.gateway.admission import Overloaded
 from shoal.gateway.data_plane import DataPlane
+from shoal.gateway.errors import Overloaded
 from shoal.gateway.normalize import Checked, check
-from shoal.gateway.scattered import Input, Pieces, ScatteredTensor
+from shoal.gateway.region_part import RegionPart
+from shoal.gateway.scattered import Input, Pieces, RegionTensor, ScatteredTensor
 from shoal.memory import Arena, Packed
 
 MIB = 2**20
@@ -47,6 +52,32 @@ def whole(name: str, content: bytes) -> Tensor:
 
 def scattered(name: str, *pieces: bytes) -> ScatteredTensor:
     return ScatteredTensor(name, "UINT8", (sum(map(len, pieces)),), Pieces([memoryview(piece) for piece in pieces]))
+
+
+class GoneRegion(BytesRegion):
+    """What a client has taken away."""
+
+    def read_into(self, memory: memoryview, offset: int) -> None:
+        raise InvalidArgument("shared memory region 'r' has shrunk")
+
+
+class GatedRegion(BytesRegion):
+    """One that takes its time to be read."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.is_read, self.may_go_on = threading.Event(), threading.Event()
+
+    def read_into(self, memory: memoryview, offset: int) -> None:
+        self.is_read.set()
+        assert self.may_go_on.wait(10)
+        super().read_into(memory, offset)
+
+
+def in_region(name: str, region: BytesRegion, offset: int = 0) -> RegionTensor:
+    """All of the region from an offset on."""
+    part = RegionPart(region, offset, region.nbytes - offset)
+    return RegionTensor(name, "UINT8", (len(part),), part)
 
 
 def checked(*inputs: Input, **more: Any) -> Checked:
@@ -163,3 +194,60 @@ def test_closing_leaves_nothing_in_shared_memory(plane: DataPlane, arena: Arena)
     assert segment.exists()
     plane.close()
     assert not segment.exists()
+
+
+def test_inputs_in_regions_are_read_into_the_block_beside_the_others(plane: DataPlane) -> None:
+    contents = data(9000), data(20), data(300_000, 1)
+    regions = [BytesRegion(contents[0]), BytesRegion(bytes(7) + contents[2])]
+    same, packed = plane.pack(
+        checked(in_region("A", regions[0]), whole("B", contents[1]), in_region("C", regions[1], offset=7))
+    )
+    regions[0].content[:] = bytes(9000)
+    assert packed.block is not None
+    assert read(plane, packed) == list(contents)
+    assert [bytes(tensor.data) for tensor in same.call.inputs] == list(contents)  # type: ignore[arg-type]  # no parts
+
+
+def test_without_an_arena_regions_are_read_once(plane: DataPlane) -> None:
+    content = data(9000)
+    region = BytesRegion(content)
+    same, packed = DataPlane(None).pack(checked(in_region("A", region)))
+    region.content[:] = bytes(9000)
+    assert b"".join(packed.buffers) == content
+    assert bytes(same.call.inputs[0].data) == content  # type: ignore[arg-type]  # no part
+
+
+def test_a_shape_tensor_in_a_region_travels_in_the_message(plane: DataPlane) -> None:
+    content = data(9000)
+    request = checked(in_region("A", BytesRegion(content)), in_region("B", BytesRegion(content)), is_shape_tensor=True)
+    assert b"".join(plane.pack(request)[1].buffers) == content + content
+
+
+def test_a_region_that_has_shrunk_leaves_no_block_behind(plane: DataPlane, arena: Arena) -> None:
+    with pytest.raises(InvalidArgument, match="has shrunk"):
+        plane.pack(checked(whole("A", data(9000)), in_region("B", GoneRegion(bytes(9000)))))
+    assert arena.held() == []
+
+
+async def test_what_was_packed_aside_is_not_packed_again(plane: DataPlane, arena: Arena) -> None:
+    content = data(9000)
+    aside = await plane.pack_aside(checked(in_region("A", BytesRegion(content))))
+    same, packed = plane.pack(aside)
+    assert same is aside
+    assert packed is aside.packed
+    assert arena.held() == [packed.block]
+    assert read(plane, packed) == [content]
+
+
+async def test_packing_aside_that_is_given_up_frees_its_block_when_it_is_written(
+    plane: DataPlane, arena: Arena
+) -> None:
+    region = GatedRegion(data(9000))
+    packing = asyncio.create_task(plane.pack_aside(checked(in_region("A", region))))
+    assert await asyncio.to_thread(region.is_read.wait, 10)
+    packing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await packing
+    assert len(arena.held()) == 1
+    region.may_go_on.set()
+    await eventually(lambda: not arena.held())

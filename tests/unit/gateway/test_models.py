@@ -154,6 +154,23 @@ def test_a_version_that_failed_makes_the_server_unready() -> None:
     assert not models.all_ready()
 
 
+def test_an_ensemble_is_ready_and_goes_with_its_steps() -> None:
+    models = Models()
+    scheduling = {"step": [{"model_name": "addsub", "model_version": -1}]}
+    models.put_model(entry({**add_sub(), "name": "ensemble", "ensemble_scheduling": scheduling}, 1))
+    assert not models.is_ready("ensemble", None)
+    models.put_model(entry(add_sub(), 1))
+    models.put_instances("a", (instance("addsub", 1),))
+    assert models.is_ready("ensemble", None)
+    models.put_instances("a", (instance("addsub", 1, LOADING),))
+    assert not models.is_ready("ensemble", None)
+    assert models.find("ensemble", None) is not None, "requests wait for an instance that is loaded again"
+    models.put_instances("a", (instance("addsub", 1, UNAVAILABLE, reason="Internal: x"),))
+    assert models.find("ensemble", None) is None
+    (row,) = [row for row in models.index(only_ready=False) if row["name"] == "ensemble"]
+    assert row["reason"].startswith("Invalid argument: ensemble 'ensemble' depends on 'addsub' which has no loaded")
+
+
 def test_statistics_are_of_ready_versions_only(models: Models) -> None:
     assert [served.version for served in models.for_statistics(None, None)] == [1, 3]
     assert [served.version for served in models.for_statistics("addsub", None)] == [1, 3]

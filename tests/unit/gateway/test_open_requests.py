@@ -9,10 +9,23 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gateway_models import INLINE, add_sub, call, in_block, int32, served
 from shoal.core.errors import InternalError, NotFound, Unavailable
-from shoal.gateway.admission import Overloaded
+from shoal.core.messages import OUT_OF_ORDER
+from shoal.gateway.errors import Overloaded
 from shoal.gateway.input_holds import KEPT_LIMIT
 from shoal.gateway.normalize import Checked, check
-from shoal.gateway.open_request import Action, Ask, Fail, Free, OpenRequest, Owner, Recheck, Send, Withdraw
+from shoal.gateway.open_request import (
+    Action,
+    Ask,
+    Confirm,
+    Fail,
+    Free,
+    OpenRequest,
+    Owner,
+    Recheck,
+    Repeat,
+    Send,
+    Withdraw,
+)
 from shoal.gateway.open_requests import OpenRequests
 
 OWNER = Owner("scheduler-a", 7, 0)
@@ -364,6 +377,149 @@ def test_with_too_many_blocks_kept_requests_with_blocks_are_refused(requests: Op
     requests.open(checked(), INLINE, 1.0)
 
 
+def begin(requests: OpenRequests, now: float = 1.0, count: int = 1, by: str = "executor-1") -> OpenRequest:
+    """A request of which `count` responses are here."""
+    request = requests.open(checked(), INLINE, now)
+    for index in range(count):
+        assert requests.answered_in_part(by, request.counter, index, False, now) == (request, False, [])
+    return request
+
+
+def test_responses_are_handed_out_in_their_order_and_the_final_one_closes_the_request(requests: OpenRequests) -> None:
+    request = begin(requests, count=2)
+    heard = requests.answered_in_part("executor-1", request.counter, 2, True, 2.0)
+    assert heard == (request, False, [Confirm("executor-1", request.counter, 2)])
+    assert len(requests) == 0
+
+
+def test_a_response_that_came_before_is_dropped_and_what_was_taken_said_again(requests: OpenRequests) -> None:
+    request = begin(requests, count=2)
+    assert requests.answered_in_part("executor-1", 1, 0, False, 2.0) == (None, False, [])
+    assert requests.taken(1, 1, 2.0) == [Confirm("executor-1", 1, 1)]
+    assert requests.answered_in_part("executor-1", 1, 0, False, 2.0).actions == [Confirm("executor-1", 1, 1)]
+    assert request.counter == 1
+
+
+def test_a_response_before_which_one_is_missing_is_asked_for_again_at_once_but_not_in_heaps(
+    requests: OpenRequests,
+) -> None:
+    begin(requests)
+    repeat = [Repeat("executor-1", 1)]
+    assert requests.answered_in_part("executor-1", 1, 2, False, 2.0) == (None, True, repeat)
+    assert requests.answered_in_part("executor-1", 1, 3, True, 2.1) == (None, True, [])
+    assert requests.answered_in_part("executor-1", 1, 3, True, 3.0) == (None, True, repeat)
+
+
+def test_a_missing_first_response_is_asked_for_where_the_second_came_from(requests: OpenRequests) -> None:
+    request = requests.open(checked(), INLINE, 1.0)
+    assert requests.answered_in_part("executor-1", 1, 1, False, 2.0) == (None, True, [Repeat("executor-1", 1)])
+    assert requests.answered_in_part("executor-1", 1, 0, False, 2.1).request is request
+
+
+def test_who_gives_responses_to_nobody_is_told_to_stop(requests: OpenRequests) -> None:
+    assert requests.answered_in_part("executor-1", 9, 3, False, 1.0).actions == [Withdraw("executor-1", 9)]
+    assert requests.answered_in_part("executor-1", 9, 4, True, 1.0).actions == [Confirm("executor-1", 9, 4)]
+
+
+def test_responses_of_two_executions_are_not_mixed(requests: OpenRequests) -> None:
+    begin(requests)
+    assert requests.answered_in_part("executor-2", 1, 1, False, 2.0) == (None, False, [Withdraw("executor-2", 1)])
+    assert requests.answered("executor-2", 1) == (None, [])
+    assert len(requests) == 1
+
+
+def test_what_was_answered_in_part_is_never_sent_again(requests: OpenRequests) -> None:
+    request = begin(requests)
+    assert requests.reconciled("scheduler-a", 7, (1,), (), 2.0) == []
+    assert requests.reconciled("scheduler-a", 7, (), (1,), 2.0) == []
+    assert requests.stale("scheduler-a", (1,), 2.0) == []
+    assert requests.not_owned("scheduler-a", (1,), 2.0) == []
+    assert requests.owner_is(SUCCESSOR, 3.0) == []
+    assert requests.tick(20.0) == []
+    assert len(requests) == 1
+    assert requests.withdraw(1) == [Withdraw("scheduler-b", 1), Withdraw("executor-1", 1)]
+    assert request.deaths == ()
+
+
+def test_a_request_whose_process_has_ended_in_the_middle_fails_with_the_cause(requests: OpenRequests) -> None:
+    begin(requests, count=3)
+    requests.process_ended("executor-1", "signal 9", 5.0)
+    assert requests.tick(5.1) == []
+    actions = requests.tick(5.2)
+    assert actions[:2] == [Withdraw("scheduler-a", 1), Withdraw("executor-1", 1)]
+    assert errors(actions) == [
+        "request for model 'addsub' was interrupted after 3 responses: the process that gave them has ended "
+        "(signal 9); it is not executed a second time"
+    ]
+
+
+def test_the_last_words_of_a_process_that_has_ended_are_heard(requests: OpenRequests) -> None:
+    request = begin(requests)
+    requests.process_ended("executor-1", "signal 9", 5.0)
+    assert requests.answered_in_part("executor-1", 1, 1, True, 5.1).request is request
+    assert requests.tick(6.0) == []
+
+
+def test_a_process_whose_end_was_heard_before_its_first_response_fails_it_too(requests: OpenRequests) -> None:
+    requests.process_ended("executor-1", "signal 9", 0.5)
+    begin(requests)
+    assert len(errors(requests.tick(1.1))) == 1
+
+
+def test_a_process_that_is_heard_again_was_not_gone(requests: OpenRequests) -> None:
+    requests.process_ended("executor-1", "it is not heard any more", 0.5)
+    requests.process_appeared("executor-1")
+    begin(requests)
+    assert requests.tick(2.0) == []
+
+
+def test_a_request_of_which_nothing_has_come_is_left_to_the_scheduler_when_an_executor_ends(
+    requests: OpenRequests,
+) -> None:
+    requests.open(checked(), INLINE, 1.0)
+    requests.process_ended("executor-1", "signal 9", 1.0)
+    assert requests.tick(4.0) == []
+
+
+def test_a_request_that_goes_on_without_a_scheduler_is_not_given_up_for_want_of_one(requests: OpenRequests) -> None:
+    begin(requests)
+    requests.owner_is(None, 2.0)
+    assert errors(requests.tick(30.0)) == []
+    requests.link_is(False, 31.0)
+    assert "the message broker cannot be reached" in errors(requests.tick(42.0))[0]
+
+
+def test_whoever_is_quiet_is_asked_once_the_client_has_everything(requests: OpenRequests) -> None:
+    begin(requests)
+    assert requests.tick(30.0) == []
+    requests.taken(1, 0, 31.0)
+    assert requests.tick(35.0) == []
+    assert requests.tick(36.0) == [Repeat("executor-1", 1)]
+    assert requests.tick(40.0) == []
+    assert requests.tick(41.0) == [Repeat("executor-1", 1)]
+
+
+def test_an_end_out_of_order_is_an_end(requests: OpenRequests) -> None:
+    request = begin(requests, count=4)
+    assert requests.answered_in_part("executor-1", 1, OUT_OF_ORDER, True, 2.0).request is request
+    assert len(requests) == 0
+
+
+def test_an_ensemble_that_was_answered_in_part_fails_with_its_scheduler(requests: OpenRequests) -> None:
+    begin(requests, by="scheduler-a")
+    assert requests.owner_is(SUCCESSOR, 2.0) == [Ask("scheduler-b", (1,), ())]
+    assert (
+        "the scheduler that answered it was replaced" in errors(requests.reconciled("scheduler-b", 8, (1,), (), 2.1))[0]
+    )
+
+
+def test_a_former_scheduler_begins_no_answer_any_more(requests: OpenRequests) -> None:
+    request = requests.open(checked(), INLINE, 1.0)
+    requests.owner_is(SUCCESSOR, 2.0)
+    assert requests.answered_in_part("scheduler-a", 1, 0, False, 2.1) == (None, False, [Withdraw("scheduler-a", 1)])
+    assert requests.reconciled("scheduler-b", 8, (1,), (), 2.2) == [Send(request)]
+
+
 class Interleavings(RuleBasedStateMachine):
     """Whatever happens in whatever order: a request is answered once, none is forgotten, and the inputs of each are
     freed once, and not before the scheduler that was asked last has no more use for them."""
@@ -379,6 +535,8 @@ class Interleavings(RuleBasedStateMachine):
         self.is_linked = True
         #: The blocks that are allocated, and by whose word each may go: empty when nobody has been told of it.
         self.blocks: dict[int, str] = {}
+        #: How many responses to a request are here, of those that have several.
+        self.begun: dict[int, int] = {}
 
     def perform(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -389,6 +547,7 @@ class Interleavings(RuleBasedStateMachine):
                     self.rechecking.append(request)
                 case Send(request):
                     assert self.is_linked
+                    assert request.counter not in self.begun
                     assert request.counter in self.waiting
                     assert request.sent_to
                     assert request.counter in self.blocks
@@ -421,10 +580,31 @@ class Interleavings(RuleBasedStateMachine):
     def answer(self, name: str, data: st.DataObject) -> None:
         if self.opened:
             counter = data.draw(st.integers(1, self.opened))
-            self.no_use(name, (counter,))
+            is_begun = counter in self.begun and counter in self.waiting
+            if not is_begun:
+                self.no_use(name, (counter,))
             request, actions = self.requests.answered(name, counter)
-            assert request is self.waiting.pop(counter, None)
+            assert request is (None if is_begun else self.waiting.pop(counter, None))
             self.perform(actions)
+
+    @rule(index=st.integers(0, 3), final=st.booleans(), data=st.data())
+    def answer_in_part(self, index: int, final: bool, data: st.DataObject) -> None:
+        """By an executor, which may be early, or say it twice."""
+        if self.opened:
+            counter = data.draw(st.integers(1, self.opened))
+            request, is_early, actions = self.requests.answered_in_part("executor", counter, index, final, self.now)
+            expected = self.begun.get(counter, 0)
+            assert (request is not None) == (counter in self.waiting and index == expected)
+            assert is_early == (counter in self.waiting and index > expected)
+            if request is not None:
+                self.begun[counter] = expected + 1
+                if final:
+                    del self.waiting[counter]
+            self.perform(actions)
+
+    @rule()
+    def end_executor(self) -> None:
+        self.requests.process_ended("executor", "signal 9", self.now)
 
     @rule(data=st.data())
     def leave(self, data: st.DataObject) -> None:
@@ -492,7 +672,7 @@ class Interleavings(RuleBasedStateMachine):
     @invariant()
     def with_an_owner_nothing_is_held_but_what_is_checked_again(self) -> None:
         if not self.requests.is_adrift:
-            held = [request for request in self.waiting.values() if not request.sent_to]
+            held = [r for r in self.waiting.values() if not r.sent_to and r.counter not in self.begun]
             assert all(request in self.rechecking for request in held)
 
 

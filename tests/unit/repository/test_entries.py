@@ -7,12 +7,14 @@ import pytest
 
 from shoal.core.desired import ENTRY_LIMIT_BYTES, NO_VERSION, VersionEntry, decode_model, encode
 from shoal.core.errors import InternalError, InvalidArgument
-from shoal.core.readiness import version_states
+from shoal.core.readiness import VersionState, version_states
 from shoal.repository import draft, entries, snapshot
 from shoal.repository.draft import Draft
 from shoal.repository.settings import RepositorySettings
 
 MakeModel = Callable[..., Path]
+
+NOBODY: dict[str, dict[int, VersionState]] = {}
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_any_reason_fits_into_an_entry(made: Draft, text: str) -> None:
 def test_failed_versions_bear_the_first_reason(made: Draft) -> None:
     entry = entries.failed(made, {2: InternalError("two"), 1: InvalidArgument("one")})
     assert entry.failed_versions == (1, 2)
-    assert {version: tuple(state) for version, state in version_states(entry, {}).items()} == {
+    assert {version: tuple(state) for version, state in version_states(entry, {}, NOBODY.get).items()} == {
         1: ("UNAVAILABLE", "Invalid argument: one"),
         2: ("UNAVAILABLE", "Invalid argument: one"),
     }
@@ -61,12 +63,12 @@ def test_failed_versions_bear_the_first_reason(made: Draft) -> None:
 
 def test_a_model_without_versions_has_a_reason_only() -> None:
     entry = entries.without_versions("m", "/repository/m", InvalidArgument("odd"))
-    assert version_states(entry, {}) == {}
+    assert version_states(entry, {}, NOBODY.get) == {}
     assert entry.reason == "Invalid argument: odd"
 
 
 def test_duplicates_are_listed_without_a_version() -> None:
-    states = version_states(entries.duplicate("m"), {})
+    states = version_states(entries.duplicate("m"), {}, NOBODY.get)
     assert {version: tuple(state) for version, state in states.items()} == {
         NO_VERSION: ("UNAVAILABLE", "model appears in two or more repositories")
     }

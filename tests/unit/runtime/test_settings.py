@@ -29,8 +29,8 @@ def test_an_empty_variable_says_nothing() -> None:
     assert settings([], {"SHOAL_NATS_TOKEN": "", "SHOAL_NAMESPACE": ""}) == BusSettings()
 
 
-def test_secrets_come_by_environment_only() -> None:
-    assert {option.field for option in BUS_OPTIONS if option.flag is None} == {"token", "password"}
+def test_secrets_and_the_seat_come_by_environment_only() -> None:
+    assert {option.field for option in BUS_OPTIONS if option.flag is None} == {"token", "password", "seat"}
     assert settings([], {"SHOAL_NATS_TOKEN": "t"}).token == "t"
 
 

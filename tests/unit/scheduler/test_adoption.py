@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from scheduler_stage import MS, S, Stage, alone, arrival, batch, closed, config, dynamic, in_arena, key, refusal
@@ -276,7 +278,7 @@ def test_a_fault_while_adopting_does_not_keep_it_from_ending() -> None:
 
 
 def test_an_event_that_cannot_be_dealt_with_is_told_and_the_next_one_is() -> None:
-    core = SchedulerCore(NEW)
+    core = SchedulerCore(NEW, "own", count(1))
     (fault,) = core.handle(ModelConfigured("m", "g", {1: None}), 0)  # type: ignore[dict-item]
     assert isinstance(fault, Fault)
     assert fault.event == "ModelConfigured"

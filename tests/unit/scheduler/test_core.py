@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 from typing import Any
 
 from hypothesis import settings
@@ -29,7 +30,7 @@ from shoal.scheduler.events import (
 
 
 def test_the_timer_is_set_with_the_action_that_needs_it() -> None:
-    core = SchedulerCore(1)
+    core = SchedulerCore(1, "own", count(1))
     assert core.handle(AdoptionBegan(), 0) == [SetTimer(1 * S)]
     core.handle(ModelConfigured("m", "g", {1: dynamic(max_queue_delay_microseconds=100)}), 0)
     core.handle(InstanceReady("m", 1, "g", "e", 0, "m_0_0"), 0)

@@ -69,7 +69,7 @@ class Faults(RuleBasedStateMachine):
         self._answers: Counter[int] = Counter()
         self._executions: Counter[int] = Counter()
         self._haunted: set[int] = set()
-        self._forgotten: set[int] = set()
+        self._deaths: dict[int, tuple[str, ...]] = {}
         self._held: set[int] = set()
         self._adopted: set[int] = set()
 
@@ -173,11 +173,10 @@ class Faults(RuleBasedStateMachine):
     @rule(are_ghosts_late=st.booleans())
     def take_over(self, are_ghosts_late: bool) -> None:
         """Another scheduler owns the models: executors report, those that were believed to have ended among them, and
-        the submitter asks. What waited for its second try is the one thing that nobody knows any more."""
-        running = {counter for sent in self._open.values() for counter in sent.counters}
-        self._forgotten.update(counter for counter in self._executions if counter not in running)
+        the submitter asks, who knows of the requests that wait for their second try."""
         # What was only lost before is nothing that executors could tell of.
-        self._open = {ref: sent._replace(is_suspect=any(sent.deaths)) for ref, sent in self._open.items()}
+        for batches in (self._open, self._ghosts):
+            batches.update({ref: sent._replace(is_suspect=any(sent.deaths)) for ref, sent in batches.items()})
         self._epoch += 1
         before, self._stage = self._stage, Stage(epoch=self._epoch)
         self._stage.now_ns = before.now_ns
@@ -201,7 +200,7 @@ class Faults(RuleBasedStateMachine):
     @invariant()
     def a_request_is_executed_twice_at_most(self) -> None:
         for counter, executions in self._executions.items():
-            assert executions <= 2 or counter in self._forgotten | self._haunted
+            assert executions <= 2 or counter in self._haunted
 
     def teardown(self) -> None:
         """Whatever happened, every request is answered in the end, and no memory is kept."""
@@ -265,6 +264,7 @@ class Faults(RuleBasedStateMachine):
                 model=self._model_of[counter],
                 inputs=(in_arena(),) if counter in self._in_arena else (),
                 deadline_us=deadline_us,
+                deaths=self._deaths.get(counter, ()),
             )
             for counter in counters
         ]
@@ -299,6 +299,7 @@ class Faults(RuleBasedStateMachine):
         self._kept[sent.executor].update(sent.counters)
 
     def _perform(self, actions: list[Action]) -> None:
+        self._deaths.update(self._stage.deaths)
         for action in actions:
             match action:
                 case Dispatch():

@@ -72,15 +72,12 @@ def test_a_model_that_does_not_appear_is_unknown_after_a_second() -> None:
     assert stage.wait(500 * MS) == [refusal(2, Code.NOT_FOUND, text)]
 
 
-def test_models_with_sequences_and_ensembles_are_refused_as_unsupported() -> None:
+def test_models_with_sequences_are_refused_as_unsupported() -> None:
     stage = Stage(config(sequence_batching={"direct": {}}))
     text = (
         "model 'm' uses sequence_batching; this release of the scheduler runs no sequences, "
         "remove sequence_batching from its configuration to serve single requests"
     )
-    assert stage.arrive(1) == [refusal(1, Code.UNSUPPORTED, text)]
-    stage = Stage(config(ensemble_scheduling={"step": []}))
-    text = "model 'm' is an ensemble; this release of the scheduler runs no ensembles"
     assert stage.arrive(1) == [refusal(1, Code.UNSUPPORTED, text)]
 
 
@@ -102,10 +99,14 @@ def test_a_running_request_is_cancelled_by_its_executor() -> None:
 
 
 def test_cancelling_what_we_do_not_have_does_nothing() -> None:
+    assert Stage(config()).handle(CancelRequested("s", (9,))) == []
+
+
+def test_cancelling_a_request_whose_batch_is_done_reaches_its_executor_which_may_be_giving_responses_still() -> None:
     stage = Stage(config())
     stage.arrive(1)
     stage.done(1)
-    assert stage.handle(CancelRequested("s", (1, 9))) == []
+    assert stage.handle(CancelRequested("s", (1, 9))) == [Tell("e", Cancel(V1, "s", (1,)))]
 
 
 def test_a_request_that_waits_for_the_view_can_be_cancelled() -> None:

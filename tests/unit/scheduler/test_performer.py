@@ -6,6 +6,7 @@ import pytest
 
 from scheduler_stage import alone
 from shoal.bus import Bus
+from shoal.core.answer_counts import AnswerCounts
 from shoal.core.errors import InvalidArgument
 from shoal.core.messages import V1, V2, Batch, BatchItem, Closed, Message, Stale
 from shoal.scheduler.actions import Fault, Tell
@@ -25,7 +26,7 @@ class Wire:
 
 
 def performer(wire: Wire) -> Performer:
-    return Performer(cast(Bus, wire), lambda: None)
+    return Performer(cast(Bus, wire), AnswerCounts(), lambda: None)
 
 
 def test_a_message_that_cannot_be_sent_does_not_keep_others_from_being_sent() -> None:

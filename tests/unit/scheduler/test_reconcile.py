@@ -42,6 +42,18 @@ def test_the_answer_of_a_dead_executor_is_lost() -> None:
     assert stage.handle(ReconcileAsked("s", (1,))) == [Tell("s", ReconcileReply(V1, 1, (), (1,)))]
 
 
+def test_submitters_are_told_at_once_what_a_decoupled_model_can_answer_no_more() -> None:
+    stage = Stage(config(model_transaction_policy={"decoupled": True}))
+    stage.arrive(1)
+    stage.arrive(2, submitter="t")
+    stage.done(1)
+    stage.done(2)
+    assert stage.gone(executing=()) == [
+        Tell("s", ReconcileReply(V1, 1, (), (1,))),
+        Tell("t", ReconcileReply(V1, 1, (), (2,))),
+    ]
+
+
 def test_an_executor_that_lost_only_one_instance_still_answers() -> None:
     stage = Stage(config(), instances=2)
     stage.arrive(1)

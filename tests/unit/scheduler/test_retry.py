@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduler_stage import MS, S, Stage, alone, batch, config, dynamic, refusal
 from shoal.core.errors import Code
-from shoal.core.messages import V1, BatchQuery, Cancel, Stale
+from shoal.core.messages import V1, BatchQuery, Cancel, ReconcileReply, Stale
 from shoal.scheduler.actions import Action, Tell
 from shoal.scheduler.events import BatchesLost, CancelRequested, InstanceDraining, ModelConfigured, ModelRemoved
 
@@ -38,6 +38,20 @@ def test_the_second_time_it_is_refused_naming_model_and_causes() -> None:
     refused = REFUSED_TWICE._replace(queue_ns=2 * MS)
     assert stage.gone("e2", cause="signal 11") == [refused]
     assert stage.core.open_count == 0
+
+
+def test_what_was_executing_on_a_decoupled_model_goes_back_to_who_knows_whether_it_was_answered_in_part() -> None:
+    stage = Stage(config(model_transaction_policy={"decoupled": True}), executors=("e", "e2"))
+    stage.arrive(1)
+    assert stage.gone(executing=((1, 1),)) == [Tell("s", ReconcileReply(V1, 1, (1,), ()))]
+    assert stage.deaths == {1: ("signal 9",)}
+    assert stage.core.open_count == 0
+
+
+def test_what_had_not_started_on_a_decoupled_model_is_sent_to_another_executor() -> None:
+    stage = Stage(config(model_transaction_policy={"decoupled": True}), executors=("e", "e2"))
+    stage.arrive(1)
+    assert stage.gone(executing=()) == [batch(2, "instance idle", [1], executor="e2")]
 
 
 def test_a_request_that_only_waited_has_not_used_up_its_second_try() -> None:

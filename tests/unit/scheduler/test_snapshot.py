@@ -20,6 +20,7 @@ def test_a_snapshot_tells_what_waits_and_what_every_instance_does() -> None:
         is_adopting=False,
         open_batches=2,
         awaited=1,
+        ensembles=0,
         versions=(
             VersionSnapshot(
                 model="m",

@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 from shoal.bus import Peer, PeerEvent
-from shoal.core.messages import READY, V2, EndedExecutor, Heartbeat, InstanceStatus
-from shoal.scheduler.events import ExecutorGone, InstanceReady, LinkChanged
+from shoal.core.messages import NOTHING_CONFIRMED, READY, V3, EndedExecutor, Heartbeat, InstanceStatus
+from shoal.scheduler.events import ExecutorGone, HostChanged, InstanceReady, LinkChanged
 from shoal.scheduler.inventory import Inventory
-from shoal.scheduler.workers import worker_events
+from shoal.scheduler.workers import host_events, worker_events
 
 ROW = InstanceStatus("m", 1, "g", "m_0_0", "e", 0, READY, "")
 READY_EVENT = InstanceReady("m", 1, "g", "e", 0, "m_0_0")
 
 
 def beat(who: str, role: str, links: int = 0, instances: tuple[InstanceStatus, ...] = ()) -> Heartbeat:
-    return Heartbeat(V2, who, role, "host", 1, links, False, {}, (), instances, (), ())
+    return Heartbeat(V3, who, role, "host", 1, links, False, {}, (), instances, (), (), NOTHING_CONFIRMED)
 
 
 def peer(heartbeat: Heartbeat, suspected: bool = False) -> Peer:
@@ -75,6 +75,16 @@ def test_a_host_that_was_cut_off_for_long_serves_again() -> None:
         ExecutorGone("e", "executor e: its host was lost", None)
     ]
     assert worker_events(inventory, PeerEvent("appeared", AGENT, None), ()) == [READY_EVENT]
+
+
+def test_executors_tell_where_they_are_when_that_is_news() -> None:
+    here = beat("e", "executor")
+    there = here._replace(host="elsewhere")
+    assert host_events(PeerEvent("appeared", peer(here), None)) == [HostChanged("e", "host")]
+    assert host_events(PeerEvent("beat", peer(here), here)) == []
+    assert host_events(PeerEvent("beat", peer(there), here)) == [HostChanged("e", "elsewhere")]
+    assert host_events(PeerEvent("left", peer(here), here)) == [HostChanged("e", None)]
+    assert host_events(PeerEvent("appeared", AGENT, None)) == []
 
 
 def test_other_roles_are_no_workers() -> None:

@@ -41,8 +41,8 @@ def _launch_grpc(parser: argparse.ArgumentParser, arguments: argparse.Namespace)
     from shoal.gateway.grpc.server import launch
 
     die_with_parent()
-    configure_logs()
     try:
+        configure_logs()
         settings = bus_settings(arguments, os.environ)
     except InvalidArgument as error:
         parser.error(error.message)

@@ -7,14 +7,16 @@ bytes of our own: HTTP and gRPC servers may keep what they are given for as long
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from shoal.core.errors import InvalidArgument
+from shoal.core.errors import InvalidArgument, ShoalError
 from shoal.core.tensors import INLINE, ArenaRef, Inline, Tensor, TensorHeader, no_memory, pack_inline
-from shoal.gateway.admission import Overloaded
+from shoal.gateway.errors import Overloaded
 from shoal.gateway.normalize import Checked
-from shoal.gateway.scattered import Input, Pieces, ScatteredTensor, views_of
+from shoal.gateway.region_part import RegionPart
+from shoal.gateway.scattered import Input, Pieces, RegionTensor, ScatteredTensor, contiguous, views_of
 from shoal.memory import INLINE_LIMIT_NBYTES, Arena, ArenaFull, ArenaReader, Block, Packed, lay_out
 
 #: Who says when the inputs may go: whichever scheduler owns the models.
@@ -38,17 +40,37 @@ class DataPlane:
 
     def pack(self, checked: Checked) -> tuple[Checked, Packed]:
         """The inputs as they travel, and the same call with its inputs where they lie now: what it came with need not
-        be kept when there is a block. Blocks for the copy.
+        be kept when there is a block. Blocks for the copy; may be called from any thread.
 
-        Raises Overloaded when the arena has no room now, InvalidArgument when it never has for so much.
+        Raises Overloaded when the arena has no room now, InvalidArgument when it never has for so much, or when a
+        client's region has shrunk.
         """
+        if checked.packed is not None:
+            return checked, checked.packed
         inputs = checked.call.inputs
         arena = None if self._elsewhere else self._arena
         for tensor in inputs:
-            if len(tensor.data) > INLINE_LIMIT_NBYTES or isinstance(tensor, ScatteredTensor):
+            if len(tensor.data) > INLINE_LIMIT_NBYTES or not isinstance(tensor, Tensor):
                 return _pack(checked, arena)
         headers, buffers = pack_inline(cast("tuple[Tensor, ...]", inputs))
         return checked, Packed(headers, buffers, None)
+
+    async def pack_aside(self, checked: Checked) -> Checked:
+        """The call packed in a thread, for inputs whose copy would keep other requests waiting. The block in its
+        `packed` is the caller's then. Raises as `pack`; cancelling it frees the block when it is written."""
+        packing = asyncio.ensure_future(asyncio.to_thread(self.pack, checked))
+        try:
+            lying, packed = await asyncio.shield(packing)
+        except asyncio.CancelledError:
+            packing.add_done_callback(self._free_unwanted)
+            raise
+        return lying._replace(packed=packed)
+
+    def _free_unwanted(self, packing: asyncio.Future[tuple[Checked, Packed]]) -> None:
+        if not packing.cancelled() and packing.exception() is None:
+            _, packed = packing.result()
+            if packed.block is not None:
+                self.free(packed.block.generation)
 
     def free(self, generation: int) -> None:
         """Free a block of inputs."""
@@ -80,13 +102,19 @@ def _pack(checked: Checked, arena: Arena | None) -> tuple[Checked, Packed]:
     large = [tensor for tensor in inputs if len(tensor.data) > INLINE_LIMIT_NBYTES]
     large = [tensor for tensor in large if not _is_shape_tensor(tensor, checked)]
     if arena is None or not large:
-        return checked, _pack_inline(inputs)
+        # What lies in a region is read once: sent again, it is the same.
+        at_hand = tuple([contiguous(tensor) if isinstance(tensor, RegionTensor) else tensor for tensor in inputs])
+        return checked._replace(call=checked.call._replace(inputs=at_hand)), _pack_inline(at_hand)
     starts, nbytes = lay_out([len(tensor.data) for tensor in large])
     places = {tensor.name: start for tensor, start in zip(large, starts, strict=True)}
     block = _allocate(arena, nbytes, checked)
-    for tensor in large:
-        _copy(tensor, block, places[tensor.name])
-    lying = tuple([_lying(tensor, block, places) for tensor in inputs])
+    try:
+        for tensor in large:
+            _copy(tensor, block, places[tensor.name])
+        lying = tuple([_lying(tensor, block, places) for tensor in inputs])
+    except ShoalError:
+        arena.free(block.generation)
+        raise
     return checked._replace(call=checked.call._replace(inputs=lying)), _refer(lying, block, places)
 
 
@@ -112,6 +140,9 @@ def _allocate(arena: Arena, nbytes: int, checked: Checked) -> Block:
 
 
 def _copy(tensor: Input, block: Block, start: int) -> None:
+    if isinstance(tensor, RegionTensor):
+        tensor.data.read_into(block.memory[start : start + len(tensor.data)])
+        return
     for view in views_of(tensor.data):
         end = start + len(view)
         block.memory[start:end] = view
@@ -119,12 +150,13 @@ def _copy(tensor: Input, block: Block, start: int) -> None:
 
 
 def _lying(tensor: Input, block: Block, places: Mapping[str, int]) -> Tensor:
-    """The tensor where it is now: in the block, or, as it is small, in bytes of its own."""
+    """The tensor where it is now: in the block, or, as it is small or read on the way, in bytes of its own."""
     name, datatype, shape, data = tensor
     start = places.get(name)
-    if start is None:
-        return Tensor(name, datatype, shape, b"".join(views_of(data)))
-    return Tensor(name, datatype, shape, block.memory[start : start + len(data)])
+    if start is not None:
+        return Tensor(name, datatype, shape, block.memory[start : start + len(data)])
+    own = data.read() if isinstance(data, RegionPart) else b"".join(views_of(data))
+    return Tensor(name, datatype, shape, own)
 
 
 def _refer(tensors: tuple[Tensor, ...], block: Block, places: Mapping[str, int]) -> Packed:
@@ -143,7 +175,7 @@ def _refer(tensors: tuple[Tensor, ...], block: Block, places: Mapping[str, int])
     return Packed(tuple(headers), buffers, block)
 
 
-def _pack_inline(inputs: tuple[Input, ...]) -> Packed:
+def _pack_inline(inputs: tuple[Tensor | ScatteredTensor, ...]) -> Packed:
     headers: list[TensorHeader] = []
     buffers: list[memoryview | bytes] = []
     offset = 0

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from shoal.gateway.admission import MAX_REQUESTS
+from shoal.gateway.limits import MAX_REQUESTS
 
 #: With so many blocks kept no request with inputs in shared memory is taken on.
 KEPT_LIMIT = 2 * MAX_REQUESTS

@@ -9,18 +9,13 @@ from time import monotonic
 from shoal.bus import Bus, PeerEvent, View
 from shoal.bus.heartbeat import BEAT_INTERVAL_S
 from shoal.core.desired import decode_model, decode_status
-from shoal.core.errors import ShoalError
 from shoal.gateway.models import Models
-from shoal.telemetry.logs import get_logger
+from shoal.gateway.rereading import Rereading
 
 _AGENT = "agent"
 _STATUS = "status"
-#: At most this often does asking for unknown models reach the broker, however many clients ask.
-_READ_AGAIN_INTERVAL_S = 0.05
 #: Whoever has not been heard in this time has nothing ready.
 _HEAR_AGENTS_S = 3 * BEAT_INTERVAL_S
-
-_log = get_logger("gateway")
 
 
 class ModelViews:
@@ -30,10 +25,7 @@ class ModelViews:
         self._bus = bus
         self._models = models
         self._views: list[View] = []
-        #: A reading that has not begun yet: whoever asks now is content with it.
-        self._upcoming: asyncio.Task[None] | None = None
-        self._readings: set[asyncio.Task[None]] = set()
-        self._begun_at = float("-inf")
+        self._rereading: Rereading | None = None
         self._heard = asyncio.Event()
 
     def watch_agents(self) -> None:
@@ -42,7 +34,9 @@ class ModelViews:
     async def open(self) -> None:
         """Read the buckets, and hear the agents: a gateway that comes to models that are ready must not deny them, and
         the next heartbeats tell. Raises Unavailable when the broker has no working JetStream."""
-        self._views.append(await View.open(self._bus, "desired", self._on_desired))
+        desired = await View.open(self._bus, "desired", self._on_desired)
+        self._views.append(desired)
+        self._rereading = Rereading(self._bus, desired)
         self._views.append(await View.open(self._bus, "repository", self._on_repository))
         deadline = monotonic() + _HEAR_AGENTS_S
         while self._models.repository_settled and not self._models.all_ready() and monotonic() < deadline:
@@ -51,34 +45,15 @@ class ModelViews:
                 await asyncio.wait_for(self._heard.wait(), deadline - monotonic())
 
     async def close(self) -> None:
-        for reading in self._readings:
-            reading.cancel()
+        if self._rereading is not None:
+            self._rereading.close()
         for view in self._views:
             await view.close()
 
     async def read_again(self) -> None:
-        """Compare the desired state with the broker's, before a model is denied; the reading begins after this call.
-
-        Readings begin at intervals, and everybody who asks before one begins waits for that one. Returns without one
-        while the broker cannot answer.
-        """
-        if not self._views or not self._bus.is_connected:
-            return
-        if self._upcoming is None:
-            self._upcoming = asyncio.get_running_loop().create_task(self._read(self._views[0]))
-            self._readings.add(self._upcoming)
-            self._upcoming.add_done_callback(self._readings.discard)
-        # Shielded: one client that leaves must not take the reading away from the others.
-        await asyncio.shield(self._upcoming)
-
-    async def _read(self, view: View) -> None:
-        await asyncio.sleep(max(0.0, self._begun_at + _READ_AGAIN_INTERVAL_S - monotonic()))
-        self._begun_at = monotonic()
-        self._upcoming = None
-        try:
-            await view.refresh()
-        except ShoalError as error:
-            _log.debug("desired state not readable", error=error.message)
+        """Compare the desired state with the broker's, before a model is denied (see `Rereading`)."""
+        if self._rereading is not None:
+            await self._rereading.read_again()
 
     def _on_desired(self, key: str, value: bytes | None, revision: int) -> None:
         if value is None:

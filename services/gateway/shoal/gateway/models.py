@@ -13,7 +13,7 @@ from shoal.core.desired import NO_VERSION, ModelEntry, RepositoryStatus
 from shoal.core.errors import InvalidArgument, NotFound, ShoalError, Unavailable
 from shoal.core.messages import LOADING, READY, InstanceStatus
 from shoal.core.model_config import ModelConfig, from_json
-from shoal.core.readiness import VersionState, version_states
+from shoal.core.readiness import VersionState, composing_models, version_states
 
 #: The one reason that does not make a server unready: somebody asked for it.
 _UNLOADED = "unloaded"
@@ -47,6 +47,8 @@ class Models:
         self._instances: dict[str, dict[str, list[InstanceStatus]]] = defaultdict(dict)
         self._instances_of_agent: dict[str, tuple[InstanceStatus, ...]] = {}
         self._states: dict[str, dict[int, VersionState]] = {}
+        #: The models that each ensemble is composed of.
+        self._composing: dict[str, frozenset[str]] = {}
         self._ready: dict[str, dict[int | None, ServedVersion]] = {}
         #: The versions to send requests to, by number, and the highest ready one under None: those that are ready, and
         #: those that were and are being loaded again after a fault, for which requests wait at the scheduler.
@@ -60,12 +62,14 @@ class Models:
             for number, version in entry.versions.items()
         }
         self._entries[name] = entry
+        self._composing[name] = composing_models(entry)
         self._judge(name)
 
     def remove_model(self, name: str) -> None:
         """Forget a model that the repository no longer names."""
-        for table in (self._entries, self._served, self._states, self._ready, self._in_service):
+        for table in (self._entries, self._served, self._states, self._composing, self._ready, self._in_service):
             table.pop(name, None)
+        self._judge_ensembles_of(name)
 
     def put_status(self, status: RepositoryStatus) -> None:
         self.repository_settled = status.settled
@@ -173,7 +177,7 @@ class Models:
         if entry is None:
             return
         instances: Mapping[str, Iterable[InstanceStatus]] = self._instances.get(name, {})
-        states = version_states(entry, instances)
+        before, states = self._states.get(name), version_states(entry, instances, self._states.get)
         served = self._served[name]
         ready: dict[int | None, ServedVersion] = {
             number: served[number] for number in sorted(served) if states[number].state == READY
@@ -188,7 +192,14 @@ class Models:
             in_service[None] = next(reversed((ready or again).values()))
         self._ready[name], self._in_service[name] = ready, in_service
         self._states[name] = states
+        if states != before:
+            self._judge_ensembles_of(name)
         self._note_start()
+
+    def _judge_ensembles_of(self, name: str) -> None:
+        for ensemble, models in list(self._composing.items()):
+            if name in models and ensemble != name:
+                self._judge(ensemble)
 
     def _versions_in_service(self, name: str) -> list[tuple[int, ServedVersion]]:
         return [(number, found) for number, found in self._in_service.get(name, {}).items() if number is not None]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from shoal.core.errors import ShoalError
 from shoal.gateway.normalize import Checked
+from shoal.gateway.progress import Progress
 from shoal.memory import Packed
 
 
@@ -21,7 +23,8 @@ class OpenRequest:
     """One request until its answer. `sent_to` is empty while it is held, `is_stale` while it is checked again;
     `losses` counts how often it did not arrive, `deaths` are the causes for which executions of it ended with their
     executors; `stale_since` is the time of its first refusal as stale. `packed` are its inputs as they travel, however
-    often; `is_closed`: nobody reads them, says the scheduler that was told or asked of it last, since then."""
+    often; `is_closed`: nobody reads them, says the scheduler that was told or asked of it last, since then. `progress`
+    is None until the first of several responses is here; `missed_at` is when one was last found missing."""
 
     __slots__ = (
         "checked",
@@ -30,8 +33,10 @@ class OpenRequest:
         "is_closed",
         "is_stale",
         "losses",
+        "missed_at",
         "opened_at",
         "packed",
+        "progress",
         "sent_to",
         "stale_since",
     )
@@ -47,6 +52,15 @@ class OpenRequest:
         self.stale_since: float | None = None
         self.losses = 0
         self.deaths: tuple[str, ...] = ()
+        self.progress: Progress | None = None
+        self.missed_at = -inf
+
+    @property
+    def answering(self) -> str:
+        """The executor that has given some responses and is to give the others; empty for any other request. With it
+        alone this request has to do from then on: it is never sent again."""
+        progress = self.progress
+        return "" if progress is None or progress.is_relayed else progress.by
 
 
 class Send(NamedTuple):
@@ -64,10 +78,25 @@ class Ask(NamedTuple):
 
 
 class Withdraw(NamedTuple):
-    """Tell the scheduler that nobody waits for this request any more."""
+    """Tell the scheduler, or who else answers it, that nobody waits for this request any more."""
 
     to: str
     counter: int
+
+
+class Repeat(NamedTuple):
+    """Have the responses to this request that were not taken sent again."""
+
+    to: str
+    counter: int
+
+
+class Confirm(NamedTuple):
+    """Tell who sent it that the response with this index, and all before it, need not be kept."""
+
+    to: str
+    counter: int
+    up_to: int
 
 
 class Recheck(NamedTuple):
@@ -89,4 +118,4 @@ class Free(NamedTuple):
     generation: int
 
 
-Action = Send | Ask | Withdraw | Recheck | Fail | Free
+Action = Send | Ask | Withdraw | Repeat | Confirm | Recheck | Fail | Free

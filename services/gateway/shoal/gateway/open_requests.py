@@ -2,7 +2,8 @@
 
 A pure state machine: every event carries the time and returns the actions to perform, in order; whoever performs them
 owns sockets and clocks (see `submit`). A request is *held* while nobody can take it (no owner, no link), and *sent*
-otherwise. Every doubt about a sent one (a new owner, a reconnect on either side, age) ends in a question to the owner.
+otherwise. Every doubt about a sent one (a new owner, a reconnect on either side, age) ends in a question to the owner,
+unless some of several responses are here already (`BegunRequests`).
 Inputs in shared memory are freed when nobody reads them any more, which may be long after their request (`InputHolds`).
 """
 
@@ -10,13 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import inf
+from typing import NamedTuple
 
-from shoal.core.errors import ShoalError, Unavailable
-from shoal.gateway.admission import Overloaded
+from shoal.core.errors import ShoalError
+from shoal.gateway import refusals
+from shoal.gateway.begun_requests import BegunRequests
 from shoal.gateway.deadlines import Deadlines
 from shoal.gateway.input_holds import KEPT_LIMIT, InputHolds
 from shoal.gateway.normalize import Checked
-from shoal.gateway.open_request import Action, Ask, Fail, Free, OpenRequest, Owner, Recheck, Send, Withdraw
+from shoal.gateway.open_request import (
+    Action,
+    Ask,
+    Confirm,
+    Fail,
+    Free,
+    OpenRequest,
+    Owner,
+    Recheck,
+    Repeat,
+    Send,
+    Withdraw,
+)
+from shoal.gateway.progress import Arrival
 from shoal.memory import Packed
 
 #: How long requests wait for an owner or a link before they are refused.
@@ -30,6 +46,17 @@ ASK_INTERVAL_S = 1.0
 DEADLINE_GRACE_S = 1.0
 #: A request that was lost on its way this often and is lost once more is not lost by accident.
 LOSS_LIMIT = 9
+#: A missing response is asked for this often; those after it keep coming meanwhile.
+MISSED_INTERVAL_S = 1.0
+
+
+class Heard(NamedTuple):
+    """What a response is to be done with: handed out for `request` if that is not None. `is_early`: it comes again, so
+    that its memory must not be released."""
+
+    request: OpenRequest | None
+    is_early: bool
+    actions: Sequence[Action]
 
 
 class OpenRequests:
@@ -46,6 +73,7 @@ class OpenRequests:
         self._asked: Owner | None = None
         self._asked_at = now
         self._deadlines = Deadlines()
+        self._begun = BegunRequests()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -69,17 +97,11 @@ class OpenRequests:
         """
         deadline_s = checked.call.deadline_s
         if deadline_s is not None and deadline_s <= now:
-            raise Unavailable(f"deadline passed before the request for model '{checked.call.model}' was sent")
+            raise refusals.too_late(checked.call.model)
         if self._link_down_since is not None and now - self._link_down_since > REFUSE_AFTER_S:
-            raise Unavailable(
-                f"request for model '{checked.call.model}' was not accepted: the message broker cannot be reached; "
-                "try again later"
-            )
+            raise refusals.no_broker(checked.call.model)
         if packed.block is not None and len(self._holds) >= KEPT_LIMIT:
-            raise Overloaded(
-                f"gateway is overloaded: the inputs of {len(self._holds)} requests are kept until the scheduler says "
-                "that nobody reads them; try again later"
-            )
+            raise refusals.too_many_kept(len(self._holds))
         self._last_counter += 1
         request = OpenRequest(self._last_counter, checked, packed, now)
         self._open[request.counter] = request
@@ -89,13 +111,48 @@ class OpenRequests:
         return request
 
     def answered(self, sender: str, counter: int) -> tuple[OpenRequest | None, Sequence[Action]]:
-        """Close a request for its answer; None for one that is not open (a second answer, or one given up). A
-        scheduler that answers itself has no use for the inputs."""
+        """Close a request for its only response; None for one that is not open (a second answer, or one given up), or
+        that somebody else is answering. A scheduler that answers itself has no use for the inputs."""
         request = self._open.get(counter)
         if request is None:
             return None, self._free_kept(sender, (counter,))
+        if request.progress is not None:
+            return None, []
         request.is_closed = request.is_closed or request.sent_to == sender
         return request, self._end(request)
+
+    def answered_in_part(self, sender: str, counter: int, index: int, final: bool, now: float) -> Heard:
+        """Take one of several responses, in their order; the final one closes the request."""
+        request = self._open.get(counter)
+        arrival = Arrival.OTHERS if request is None else self._begun.arrived(request, sender, index, now)
+        if request is None or arrival is Arrival.OTHERS:
+            freed = self._free_kept(sender, (counter,)) if final else []
+            return Heard(None, False, [*freed, Confirm(sender, counter, index) if final else Withdraw(sender, counter)])
+        if arrival is Arrival.NEXT:
+            return Heard(request, False, self._end_in_part(request, sender, index) if final else [])
+        if arrival is Arrival.BEFORE:
+            return Heard(None, False, self._confirmed(request))
+        is_asked = now - request.missed_at < MISSED_INTERVAL_S
+        if not is_asked:
+            request.missed_at = now
+        return Heard(None, True, [] if is_asked else [Repeat(sender, counter)])
+
+    def taken(self, counter: int, index: int, now: float) -> list[Action]:
+        """The client was given the response with this index."""
+        request = self._open.get(counter)
+        if request is None or request.progress is None:
+            return []
+        request.progress.taken = index
+        request.progress.moved_at = now
+        return self._confirmed(request)
+
+    def process_ended(self, incarnation: str, cause: str, now: float) -> None:
+        """An executor or a scheduler is gone; what it was answering fails."""
+        self._begun.process_ended(incarnation, cause, now)
+
+    def process_appeared(self, incarnation: str) -> None:
+        """An executor or a scheduler is heard, for the first time or again."""
+        self._begun.process_appeared(incarnation)
 
     def closed(self, sender: str, counters: Sequence[int]) -> list[Action]:
         """Nobody reads the inputs of these requests any more. Those of open ones stay until they end: with its answer
@@ -119,13 +176,17 @@ class OpenRequests:
         request.sent_to = ""
         return self._fail(request, error)
 
+    def give_up(self, counter: int, error: ShoalError) -> list[Action]:
+        """Close a request with this error, whatever of it is still to come."""
+        request = self._open.get(counter)
+        return [] if request is None else self._withdrawn(request) + self._fail(request, error)
+
     def withdraw(self, counter: int) -> list[Action]:
         """Close a request whose client has left."""
         request = self._open.get(counter)
         if request is None:
             return []
-        told: list[Action] = [Withdraw(request.sent_to, counter)] if request.sent_to else []
-        return told + self._end(request)
+        return self._withdrawn(request) + self._end(request)
 
     def close_all(self, error: ShoalError) -> list[Action]:
         """Close everything with this error."""
@@ -136,6 +197,8 @@ class OpenRequests:
         if owner == self.owner:
             return []
         self.owner = owner
+        if owner is not None:
+            self._begun.scheduler_is(owner.incarnation)
         return self._settle(now)
 
     def link_is(self, connected: bool, now: float) -> list[Action]:
@@ -150,7 +213,7 @@ class OpenRequests:
     def not_owned(self, sender: str, counters: Sequence[int], now: float) -> list[Action]:
         """A scheduler does not own the models (any more): its requests are held until the owner is known."""
         actions = self._free_kept(sender, counters)
-        for request in self._sent_to(sender, counters):
+        for request in self._not_begun(sender, counters):
             request.sent_to = ""
         if self.owner is not None and self.owner.incarnation == sender:
             self.owner = None
@@ -160,14 +223,12 @@ class OpenRequests:
         """These requests were checked against a generation that is not live: they are held until `rechecked`, or given
         up when that has not helped for long."""
         actions = self._free_kept(sender, counters)
-        for request in self._sent_to(sender, counters):
+        for request in self._not_begun(sender, counters):
             request.sent_to = ""
             if request.stale_since is None:
                 request.stale_since = now
             if now - request.stale_since >= HOLD_S:
-                model = request.checked.call.model
-                text = f"model '{model}' was being replaced for more than {HOLD_S:.0f} s; try again later"
-                actions += self._fail(request, Unavailable(text))
+                actions += self._fail(request, refusals.stale_too_long(request, HOLD_S))
                 continue
             request.is_stale = True
             actions.append(Recheck(request))
@@ -175,7 +236,7 @@ class OpenRequests:
 
     def rechecked(self, request: OpenRequest, checked: Checked | ShoalError) -> list[Action]:
         """A stale request was checked again: send it, or answer it with what was found."""
-        if request.counter not in self._open:
+        if request.counter not in self._open or request.progress is not None:
             return []
         if isinstance(checked, ShoalError):
             return self._fail(request, checked)
@@ -191,18 +252,21 @@ class OpenRequests:
             return []
         actions = self._free_kept(sender, unknown)
         for request in self._sent_to(sender, unknown):
-            actions += self._send_again(request)
-        for request in self._sent_to(sender, lost):
-            text = (
-                f"request for model '{request.checked.call.model}' was executed, but its answer was lost with the "
-                "process that held it; it may be sent again"
-            )
-            actions += self._fail(request, Unavailable(text))
+            if request.progress is None:
+                actions += self._send_again(request)
+            elif request.progress.is_relayed:
+                actions += self._interrupt(request, "the scheduler that answered it was replaced")
+        for request in self._not_begun(sender, lost):
+            actions += self._fail(request, refusals.answer_lost(request))
         return actions
 
     def tick(self, now: float) -> list[Action]:
         """Let time pass; to be called every tenth of a second or so."""
         actions = self._give_up_late(now)
+        if self._begun:
+            for request, cause in self._begun.doomed(now):
+                actions += self._interrupt(request, f"the process that gave them has ended ({cause})")
+            actions += self._begun.quiet(now)
         if self._adrift_since is not None:
             return actions + self._give_up_adrift(now, self._adrift_since)
         if self.owner is not None and now - self._asked_at >= ASK_INTERVAL_S:
@@ -210,7 +274,7 @@ class OpenRequests:
             for request in self._open.values():
                 if now - request.opened_at < ASK_AGE_S:
                     break
-                if request.sent_to:
+                if request.sent_to and not request.answering:
                     old.append(request)
             actions += self._ask(self.owner, old, now - ASK_AGE_S, now)
         return actions
@@ -223,7 +287,7 @@ class OpenRequests:
             self._adrift_since = now if self._adrift_since is None else self._adrift_since
             return []
         self._adrift_since = None
-        held = [request for request in self._open.values() if not request.sent_to and not request.is_stale]
+        held = [r for r in self._open.values() if not r.sent_to and not r.is_stale and r.progress is None]
         sent = [request for request in self._open.values() if request.sent_to]
         actions = [] if owner == self._asked else self._ask(owner, sent, inf, now)
         self._asked = owner
@@ -241,7 +305,8 @@ class OpenRequests:
         for request in requests:
             request.sent_to = owner.incarnation
             request.is_closed = False
-        return [Ask(owner.incarnation, tuple(request.counter for request in requests), closing)]
+        counters = tuple(request.counter for request in requests if not request.answering)
+        return [Ask(owner.incarnation, counters, closing)] if counters or closing else []
 
     def _address(self, request: OpenRequest) -> bool:
         """Direct a request to the owner; False (and held) while there is nobody."""
@@ -258,11 +323,28 @@ class OpenRequests:
         request.losses += 1
         if request.losses <= LOSS_LIMIT:
             return [Send(request)] if self._address(request) else []
-        text = (
-            f"request for model '{request.checked.call.model}' was sent {request.losses} times and did not arrive at "
-            "the scheduler; are all processes of one release?"
-        )
-        return self._fail(request, Unavailable(text))
+        return self._fail(request, refusals.never_arrives(request))
+
+    def _end_in_part(self, request: OpenRequest, sender: str, index: int) -> list[Action]:
+        """The final one of several responses is here: all of them are, and none need be kept."""
+        request.is_closed = request.is_closed or request.sent_to == sender
+        return [*self._end(request), Confirm(sender, request.counter, index)]
+
+    def _confirmed(self, request: OpenRequest) -> list[Action]:
+        """Tell who answers how many responses were taken."""
+        progress = request.progress
+        if progress is None or progress.taken < 0:
+            return []
+        return [Confirm(progress.by, request.counter, progress.taken)]
+
+    def _interrupt(self, request: OpenRequest, cause: str) -> list[Action]:
+        """Fail a request of which some responses are here and the others will never be."""
+        return self._withdrawn(request) + self._fail(request, refusals.interrupted(request, cause))
+
+    def _withdrawn(self, request: OpenRequest) -> list[Action]:
+        """Tell everyone who has the request that nobody waits for it."""
+        told = dict.fromkeys(who for who in (request.sent_to, request.answering) if who)
+        return [Withdraw(who, request.counter) for who in told]
 
     def _fail(self, request: OpenRequest, error: ShoalError) -> list[Action]:
         return [Fail(request, error), *self._end(request)]
@@ -271,6 +353,8 @@ class OpenRequests:
         """The request is not open any more: its inputs are freed, or kept while a scheduler may have somebody read
         them."""
         del self._open[request.counter]
+        if request.progress is not None:
+            self._begun.end(request.counter)
         block = request.packed.block
         if block is None:
             return []
@@ -286,20 +370,18 @@ class OpenRequests:
         found = map(self._open.get, counters)
         return [request for request in found if request is not None and request.sent_to == sender]
 
+    def _not_begun(self, sender: str, counters: Iterable[int]) -> list[OpenRequest]:
+        """Those of these requests of which no response is here: the others are never sent again."""
+        return [request for request in self._sent_to(sender, counters) if request.progress is None]
+
     def _give_up_late(self, now: float) -> list[Action]:
         actions: list[Action] = []
         for counter in self._deadlines.passed(now):
             request = self._open.get(counter)
             if request is None:
                 continue
-            if request.sent_to:
-                actions.append(Withdraw(request.sent_to, counter))
-            deadline_s = request.checked.call.deadline_s or now
-            text = (
-                f"deadline of {(deadline_s - request.opened_at) * 1e3:.0f} ms passed after "
-                f"{(now - request.opened_at) * 1e3:.0f} ms without an answer for model '{request.checked.call.model}'"
-            )
-            actions += self._fail(request, Unavailable(text))
+            actions += self._withdrawn(request)
+            actions += self._fail(request, refusals.expired(request, now))
         return actions
 
     def _give_up_adrift(self, now: float, since: float) -> list[Action]:
@@ -307,10 +389,8 @@ class OpenRequests:
         for request in list(self._open.values()):
             if now - max(since, request.opened_at) < HOLD_S:
                 continue
+            if request.answering and self._link_down_since is None:
+                continue
             missing = "the message broker cannot be reached" if self._link_down_since is not None else "no scheduler"
-            text = (
-                f"request for model '{request.checked.call.model}' waited {HOLD_S:.0f} s in vain: {missing}; "
-                "try again later"
-            )
-            actions += self._fail(request, Unavailable(text))
+            actions += self._fail(request, refusals.held_too_long(request, HOLD_S, missing))
         return actions

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
+from shoal.gateway.access.options import add_access_options
 from shoal.gateway.grpc.options import add_grpc_options
 from shoal.runtime.arguments import boolean, positive
+from shoal.runtime.tls import TlsFiles, tls_files
 
 #: The roles whose heartbeats a gateway follows.
 LISTEN_TO = ("scheduler", "agent", "gateway", "executor")
 
 _MAX_INPUT_NBYTES = 64 * 1024 * 1024
+_MAX_CONNECTIONS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,8 @@ class HttpOptions:
     """How the HTTP endpoint listens. `port` 0 means any free one; `reuse_port` lets several processes share a port.
 
     `max_input_nbytes` bounds what has to be held twice to be read: JSON, bare tensor bytes, decompressed bodies.
-    `exit_timeout_s`: how long requests in flight may go on after the first signal.
+    `exit_timeout_s`: how long requests in flight may go on after the first signal. `max_connections`: more are refused.
+    `tls` None: plain HTTP.
     """
 
     address: str
@@ -27,6 +31,8 @@ class HttpOptions:
     reuse_port: bool
     max_input_nbytes: int
     exit_timeout_s: int
+    max_connections: int = _MAX_CONNECTIONS
+    tls: TlsFiles | None = None
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -47,6 +53,21 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="MILLISECONDS",
         help="deadline of a request that brings none [no deadline]",
     )
+    parser.add_argument(
+        "--allow-client-shm",
+        type=boolean,
+        default=False,
+        metavar="BOOL",
+        help="let clients register shared memory [false]",
+    )
+    parser.add_argument(
+        "--trace-config",
+        action="append",
+        default=[],
+        metavar="<mode>,<setting>=<value>",
+        help="a trace setting of the start; also <setting>=<value> for every mode",
+    )
+    add_access_options(parser)
     _add_http_options(parser)
     add_grpc_options(parser)
     return parser
@@ -70,6 +91,19 @@ def _add_http_options(parser: argparse.ArgumentParser) -> None:
         help="share the port with other processes [false]",
     )
     add(
+        "--http-max-connections",
+        type=positive,
+        default=_MAX_CONNECTIONS,
+        metavar="N",
+        help="connections of clients; more are refused [%(default)s]",
+    )
+    for flag, what in (
+        ("--http-server-cert", "the certificate: HTTP is served over TLS"),
+        ("--http-server-key", "the private key"),
+        ("--http-root-cert", "the authority whose certificates clients must have"),
+    ):
+        add(flag, default="", metavar="FILE", help=f"PEM file of {what}")
+    add(
         "--http-max-input-size",
         type=positive,
         default=_MAX_INPUT_NBYTES,
@@ -86,11 +120,15 @@ def _add_http_options(parser: argparse.ArgumentParser) -> None:
 
 
 def http_options(arguments: argparse.Namespace) -> HttpOptions:
-    """The HTTP options of a parser that `make_parser` made."""
+    """The HTTP options of a parser that `make_parser` made. Raises InvalidArgument when a file for TLS is missing."""
+    certificate, key, client_ca = arguments.http_server_cert, arguments.http_server_key, arguments.http_root_cert
+    is_secure = bool(certificate or key or client_ca)
     return HttpOptions(
         address=arguments.http_address,
         port=arguments.http_port,
         reuse_port=arguments.reuse_http_port,
         max_input_nbytes=arguments.http_max_input_size,
         exit_timeout_s=arguments.exit_timeout_secs,
+        max_connections=arguments.http_max_connections,
+        tls=tls_files("http", certificate, key, client_ca, is_mutual=bool(client_ca)) if is_secure else None,
     )

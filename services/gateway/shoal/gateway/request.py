@@ -15,8 +15,8 @@ class InferCall(NamedTuple):
 
     `version` None means the highest ready one. `deadline_s` is a reading of `time.monotonic()` or None. Each input's
     `data` is in wire form (BYTES elements length-prefixed) and may be views of the client's body, which stays
-    referenced until the request is closed, or copied into shared memory. `outputs` empty means every output of the
-    model.
+    referenced until the request is closed, or copied into shared memory; `region_nbytes` of them are still to be read
+    from clients' regions. `outputs` empty means every output of the model.
     """
 
     model: str
@@ -31,6 +31,7 @@ class InferCall(NamedTuple):
     outputs: tuple[str, ...]
     parameters: dict[str, Parameter]
     traceparent: str
+    region_nbytes: int = 0
 
 
 class InferAnswer(NamedTuple):

@@ -1,4 +1,5 @@
-"""Tensors of a request whose bytes came in several pieces, not joined before they are copied where they go."""
+"""Tensors of a request whose bytes came in several pieces, or lie in a client's region: not put together before they
+are copied where they go."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from shoal.core.tensors import Tensor
+from shoal.gateway.region_part import RegionPart
 
 
 class Pieces:
@@ -64,15 +66,26 @@ class ScatteredTensor(NamedTuple):
     data: Pieces
 
 
+class RegionTensor(NamedTuple):
+    """A `Tensor` whose bytes lie in a client's region, and may change there until they are read."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: RegionPart
+
+
 #: One input of a request as it came.
-Input = Tensor | ScatteredTensor
+Input = Tensor | ScatteredTensor | RegionTensor
 
 
 def contiguous(tensor: Input) -> Tensor:
-    """The tensor in one piece: a copy if it is scattered."""
+    """The tensor in one piece: a copy if it is scattered or lies in a region (and then raises as
+    `Region.read_into`)."""
     if isinstance(tensor, Tensor):
         return tensor
-    return Tensor(tensor.name, tensor.datatype, tensor.shape, joined(tensor.data))
+    name, datatype, shape, data = tensor
+    return Tensor(name, datatype, shape, data.read() if isinstance(data, RegionPart) else joined(data))
 
 
 def joined(data: memoryview | bytes | Pieces) -> memoryview | bytes:

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
-from shoal.bus import Bus, HeartbeatBody, Part, PeerEvent
-from shoal.core.ledger import CounterLedger
+from shoal.bus import Bus, Part, PeerEvent
+from shoal.core.answer_counts import AnswerCounts
+from shoal.core.ledger import CounterKey, CounterLedger
 from shoal.core.messages import V1, InferResponse, ModelCounters, StatisticsQuery, StatisticsReply
-from shoal.gateway.answer_counts import AnswerCounts
 from shoal.gateway.models import ServedVersion
 
 #: Processes that have not answered by then are missing from the sums.
@@ -33,15 +33,18 @@ class Statistics:
         self._bus.on(StatisticsQuery, self._on_query)
         self._bus.on(StatisticsReply, self._on_reply)
         self._bus.watch_peers(self._on_peer)
-        self._bus.body = lambda: HeartbeatBody(counters=self._counts.changed_lately())
+
+    def changed_lately(self) -> tuple[ModelCounters, ...]:
+        """Our own counts, for the heartbeat: those that have changed lately."""
+        return self._counts.changed_lately()
 
     def count_answer(self, served: ServedVersion, response: InferResponse, elapsed_ns: int) -> None:
         """Count an answer; to be called before the client can see it."""
-        self._counts.count_answer(served, response, elapsed_ns)
+        self._counts.count_answer(_key(served), response, elapsed_ns, is_ensemble=served.config.is_ensemble)
 
     def count_failure(self, served: ServedVersion, elapsed_ns: int, reason: str) -> None:
         """Count a request that this gateway gave up."""
-        self._counts.count_failure(served, elapsed_ns, reason)
+        self._counts.count_failure(_key(served), elapsed_ns, reason)
 
     async def of(self, wanted: Iterable[ServedVersion], live: Iterable[ServedVersion]) -> list[dict[str, Any]]:
         """Entries of `model_stats` in JSON form for `wanted`, after asking every process once (at most a second).
@@ -95,6 +98,10 @@ class Statistics:
         missing.discard(who)
         if not missing and not everybody.done():
             everybody.set_result(None)
+
+
+def _key(served: ServedVersion) -> CounterKey:
+    return served.model, served.version, served.generation
 
 
 def _entry(total: ModelCounters) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Sends requests to the scheduler that owns the models and waits for their answers.
 
 A thin shell around `OpenRequests`: it feeds in what the bus tells and performs what comes out. Futures, not tasks:
-an answer resolves the future of its request from within the bus's handler.
+an answer resolves the future of its request, or joins its stream, from within the bus's handler.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic
 
 from shoal.bus import Bus, Part, Peer, PeerEvent
-from shoal.core.errors import InternalError, ShoalError, Unavailable, from_wire
+from shoal.core.answer_counts import OTHER
+from shoal.core.errors import InternalError, ShoalError, Unavailable
 from shoal.core.messages import (
     V1,
     V2,
@@ -23,23 +24,39 @@ from shoal.core.messages import (
     NotOwner,
     Reconcile,
     ReconcileReply,
+    Resend,
     Retried,
     Stale,
 )
 from shoal.core.tensors import resolve
-from shoal.gateway.answer_counts import OTHER
+from shoal.gateway.answer_stream import AnswerStream
 from shoal.gateway.data_plane import DataPlane
 from shoal.gateway.normalize import Checked
-from shoal.gateway.open_request import Action, Ask, Fail, Free, OpenRequest, Owner, Recheck, Send, Withdraw
+from shoal.gateway.open_request import (
+    Action,
+    Ask,
+    Confirm,
+    Fail,
+    Free,
+    OpenRequest,
+    Owner,
+    Recheck,
+    Repeat,
+    Send,
+    Withdraw,
+)
 from shoal.gateway.open_requests import OpenRequests
+from shoal.gateway.recipients import Recipients
 from shoal.gateway.releases import Releases
 from shoal.gateway.request import InferAnswer, InferCall
 from shoal.gateway.statistics import Statistics
+from shoal.gateway.taken_answers import TakenAnswers
 from shoal.memory import Gone
 from shoal.telemetry.logs import get_logger
 
 _SCHEDULER = "scheduler"
 _EXECUTOR = "executor"
+_AGENT = "agent"
 #: The ownership key of all models.
 _MODELS = "models"
 _TICK_INTERVAL_S = 0.1
@@ -59,10 +76,11 @@ class Submitter:
         self._bus = bus
         self._plane = plane
         self._releases = Releases(bus)
+        self._taken = TakenAnswers(bus)
         self._statistics = statistics
         self._check_again = check_again
         self._requests = OpenRequests(monotonic())
-        self._answers: dict[int, asyncio.Future[InferAnswer]] = {}
+        self._recipients = Recipients()
         self._rechecks: set[asyncio.Task[None]] = set()
         self._ticking: asyncio.TimerHandle | None = None
         self._tended_at = monotonic()
@@ -98,18 +116,40 @@ class Submitter:
         Outputs are views of the answer's message, or bytes. Raises Overloaded or InvalidArgument when there is no room
         for the inputs, Unavailable, Cancelled or the model's own error.
         """
+        request = self._open(checked)
+        answer = self._recipients.wait(request.counter)
+        if request.sent_to:
+            self._send_or_fail(request)
+        return self._wait(request.counter, answer)
+
+    def stream(self, checked: Checked) -> AnswerStream:
+        """Send a request for any number of responses; the stream is to be closed in any case.
+
+        Raises as `submit` does up to the acceptance of the request; what goes wrong later is its final response.
+        """
+        request = self._open(checked)
+        counter = request.counter
+        stream = AnswerStream(
+            lambda index: self._perform(self._requests.taken(counter, index, monotonic())),
+            lambda: self._close_stream(counter),
+        )
+        self._recipients.stream(counter, stream)
+        if request.sent_to:
+            self._send_or_fail(request)
+        return stream
+
+    def _open(self, checked: Checked) -> OpenRequest:
         checked, packed = self._plane.pack(checked)
         try:
-            request = self._requests.open(checked, packed, monotonic())
+            return self._requests.open(checked, packed, monotonic())
         except ShoalError:
             if packed.block is not None:
                 self._plane.free(packed.block.generation)
             raise
-        answer: asyncio.Future[InferAnswer] = asyncio.get_running_loop().create_future()
-        self._answers[request.counter] = answer
-        if request.sent_to:
-            self._send_or_fail(request)
-        return self._wait(request.counter, answer)
+
+    def _close_stream(self, counter: int) -> None:
+        self._recipients.remove(counter)
+        self._perform(self._requests.withdraw(counter))
 
     async def _wait(self, counter: int, answer: asyncio.Future[InferAnswer]) -> InferAnswer:
         try:
@@ -118,7 +158,7 @@ class Submitter:
             self._perform(self._requests.withdraw(counter))
             raise
         finally:
-            del self._answers[counter]
+            self._recipients.remove(counter)
 
     def _send_or_fail(self, request: OpenRequest) -> None:
         try:
@@ -158,35 +198,60 @@ class Submitter:
         self._bus.send(request.sent_to, message, buffers)
 
     def _on_response(self, sender: str, response: InferResponse, part: Part) -> None:
+        if response.response_index or not response.final:
+            self._on_one_of_several(sender, response, part)
+            return
         request, actions = self._requests.answered(sender, response.counter)
         if request is not None:
             self._answer(request, response, part)
-        if self._plane.host:
-            self._releases.add(sender, response.outputs)
+        if response.outputs:
+            self._let_go(sender, response, is_only=True)
         if actions:
             self._perform(actions)
 
+    def _on_one_of_several(self, sender: str, response: InferResponse, part: Part) -> None:
+        _, counter, index, final, *_ = response
+        request, is_early, actions = self._requests.answered_in_part(sender, counter, index, final, monotonic())
+        if request is not None:
+            self._answer(request, response, part)
+        if not is_early:
+            self._let_go(sender, response, is_only=False)
+        self._perform(actions)
+
+    def _let_go(self, sender: str, response: InferResponse, *, is_only: bool) -> None:
+        """The outputs of a response were copied, or are not wanted: their memory is not used here (any more)."""
+        peer = self._bus.peers.get(sender)
+        if peer is None or peer.role != _SCHEDULER:
+            if self._plane.host:
+                self._releases.add(sender, response.outputs)
+        elif is_only:
+            # A scheduler holds what executors made for an ensemble; of several responses it hears as they are taken.
+            self._taken.add(sender, response.counter, response.response_index)
+
     def _answer(self, request: OpenRequest, response: InferResponse, part: Part) -> None:
-        """Hand out the answer to an open request."""
+        """Hand out a response to a request that is, or was until now, open."""
         served = request.checked.served
         try:
             outputs = tuple([resolve(header, part.payload, self._plane.copy) for header in response.outputs])
         except Gone as gone:
-            text = (
-                f"request for model '{served.model}' was executed, but the memory of its answer is gone with the "
-                f"process that held it; it may be sent again: {gone.message}"
-            )
+            self._lose(request, response, gone)
+            return
+        if response.final:
+            self._statistics.count_answer(served, response, int((monotonic() - request.opened_at) * 1e9))
+        error = self._recipients.give(request, response, outputs)
+        if error is not None:
+            self._perform(self._requests.give_up(request.counter, error))
+
+    def _lose(self, request: OpenRequest, response: InferResponse, gone: Gone) -> None:
+        """The memory of a response is not there any more; nor will those be that follow it."""
+        text = (
+            f"request for model '{request.checked.served.model}' was executed, but the memory of its answer is gone "
+            f"with the process that held it; it may be sent again: {gone.message}"
+        )
+        if response.final:
             self._fail(request, Unavailable(text))
-            return
-        self._statistics.count_answer(served, response, int((monotonic() - request.opened_at) * 1e9))
-        answer = self._answers.get(request.counter)
-        if answer is None or answer.done():
-            return
-        if response.error is not None:
-            answer.set_exception(from_wire(response.error))
-            return
-        request_id = request.checked.call.request_id
-        answer.set_result(InferAnswer(served.model, served.version, request_id, outputs, response.parameters))
+        else:
+            self._perform(self._requests.give_up(request.counter, Unavailable(text)))
 
     def _on_not_owner(self, sender: str, message: NotOwner, part: Part) -> None:
         self._perform(self._requests.not_owned(sender, message.counters, monotonic()))
@@ -206,8 +271,16 @@ class Submitter:
 
     def _on_peer(self, event: PeerEvent) -> None:
         incarnation, role, heartbeat, _ = event.peer
+        now = monotonic()
+        if role == _AGENT:
+            for ended in heartbeat.ended:
+                self._requests.process_ended(ended.executor, ended.cause, now)
+        elif event.kind == "left":
+            self._requests.process_ended(incarnation, f"{role} {incarnation} is not heard any more", now)
+        elif event.kind == "appeared":
+            self._requests.process_appeared(incarnation)
         if role == _SCHEDULER:
-            self._perform(self._requests.owner_is(self._choose_owner(), monotonic()))
+            self._perform(self._requests.owner_is(self._choose_owner(), now))
         elif role == _EXECUTOR:
             self._plane.executor_is_on(incarnation, None if event.kind == "left" else heartbeat.host)
 
@@ -240,6 +313,10 @@ class Submitter:
                     self._bus.send(to, Reconcile(V2, counters, closing))
                 case Withdraw(to, counter):
                     self._bus.send(to, Cancel(V1, self._bus.incarnation, (counter,)))
+                case Repeat(to, counter):
+                    self._bus.send(to, Resend(V1, self._bus.incarnation, counter))
+                case Confirm(to, counter, up_to):
+                    self._taken.add(to, counter, up_to)
                 case Recheck(request):
                     task = asyncio.get_running_loop().create_task(self._recheck(request))
                     self._rechecks.add(task)
@@ -252,9 +329,7 @@ class Submitter:
     def _fail(self, request: OpenRequest, error: ShoalError) -> None:
         elapsed_ns = int((monotonic() - request.opened_at) * 1e9)
         self._statistics.count_failure(request.checked.served, elapsed_ns, OTHER)
-        answer = self._answers.get(request.counter)
-        if answer is not None and not answer.done():
-            answer.set_exception(error)
+        self._recipients.fail(request.counter, error)
 
     async def _recheck(self, request: OpenRequest) -> None:
         await asyncio.sleep(_RECHECK_DELAY_S)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from shoal.bus import Bus
 from shoal.repository.service import RepositoryService, missing_repositories
 from shoal.repository.settings import add_options, from_arguments
+from shoal.runtime.log_following import following_log_settings
 from shoal.runtime.service import EnvironmentTrouble, Lifecycle, run_service
 
 
@@ -26,7 +27,8 @@ async def _serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) 
         raise EnvironmentTrouble("--model-repository must be specified")
     if missing := missing_repositories(settings):
         raise EnvironmentTrouble(f"repository path is not a valid directory: {', '.join(missing)}")
-    await RepositoryService(bus, settings).run(lifecycle.stopping)
+    async with following_log_settings(bus):
+        await RepositoryService(bus, settings).run(lifecycle.stopping)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from shoal.core.desired import ModelEntry, VersionEntry
-from shoal.core.errors import InternalError, ShoalError, Unsupported
-from shoal.repository import draft, entries, snapshot, validate
+from shoal.core.errors import InternalError, ShoalError
+from shoal.repository import draft, ensembles, entries, snapshot
 from shoal.repository.agents import Agents, NoWorker, Question
 from shoal.repository.config.json_form import JsonForm
 from shoal.repository.draft import Draft
-from shoal.repository.problems import check
 from shoal.repository.settings import RepositorySettings
 from shoal.repository.snapshot import Snapshot
 from shoal.repository.versions import NoVersion
@@ -68,14 +67,16 @@ class Examiner:
         versions = {version: outcome for version, outcome in outcomes if not isinstance(outcome, ShoalError)}
         return Finding(entries.served(found, versions), found)
 
-    def check_ensemble(self, found: Draft, models: Mapping[str, JsonForm]) -> Finding:
-        """The entry of an ensemble; `models` are the valid configurations of all models by name."""
+    async def complete_ensemble(
+        self, found: Draft, models: Mapping[str, JsonForm], entries_by_model: Mapping[str, ModelEntry]
+    ) -> Finding:
+        """The entry of an ensemble; `models` are the valid configurations of all models by name, `entries_by_model`
+        what was found out about them."""
         try:
-            check(validate.ensemble(found.config, models), found.source.name, found.source.line_of)
-        except ShoalError as error:
-            return Finding(entries.without_versions(found.model, found.directory, error), found)
-        refusal = Unsupported(f"model '{found.model}': ensemble scheduling is not available in this release")
-        return Finding(entries.failed(found, dict.fromkeys(found.versions, refusal)), found)
+            version = await asyncio.to_thread(ensembles.finish, found, models, entries_by_model)
+        except Exception as error:  # as in `read`
+            return Finding(entries.without_versions(found.model, found.directory, _foreseen(error, found.model)), found)
+        return Finding(entries.served(found, dict.fromkeys(found.versions, version)), found)
 
     async def _complete_version(self, found: Draft, version: int) -> tuple[int, VersionEntry | ShoalError]:
         try:

@@ -12,7 +12,7 @@ from shoal.core import desired
 from shoal.core.desired import ModelEntry, RepositoryStatus
 from shoal.core.errors import ShoalError
 from shoal.core.messages import V1
-from shoal.repository import catalogue, entries
+from shoal.repository import catalogue, ensembles, entries
 from shoal.repository.agents import Agents
 from shoal.repository.catalogue import Catalogue
 from shoal.repository.config.json_form import JsonForm
@@ -59,7 +59,7 @@ class Tenure:
         async with asyncio.TaskGroup() as examining:
             for model, directory in found.directories.items():
                 examining.create_task(self._examine_model(model, directory, published.get(model)))
-        self._examine_ensembles()
+        await self._examine_ensembles()
 
     async def _examine_model(self, model: str, directory: str, published: bytes | None) -> None:
         finding = await self._examiner.read(model, directory)
@@ -78,12 +78,16 @@ class Tenure:
         else:
             self._publish(await self._examiner.complete(finding.draft))
 
-    def _examine_ensembles(self) -> None:
+    async def _examine_ensembles(self) -> None:
         """Last, since an ensemble is checked against the models that it is composed of."""
-        models = {name: config for name, finding in self._findings.items() if (config := _config(finding)) is not None}
-        for finding in list(self._findings.values()):
-            if finding.draft is not None and finding.draft.is_ensemble:
-                self._publish(self._examiner.check_ensemble(finding.draft, models))
+        drafts = {
+            name: found.draft for name, found in self._findings.items() if found.draft and found.draft.is_ensemble
+        }
+        for draft in ensembles.in_order(drafts):
+            found = self._findings
+            models = {name: config for name, finding in found.items() if (config := _config(finding)) is not None}
+            known = {name: finding.entry for name, finding in found.items()}
+            self._publish(await self._examiner.complete_ensemble(draft, models, known))
 
     async def _follow_workers(self) -> None:
         """Try models again that no worker could serve, when one comes that can."""
@@ -103,7 +107,7 @@ class Tenure:
             return
         for finding in await asyncio.gather(*map(self._examiner.complete, ready)):
             self._publish(finding)
-        self._examine_ensembles()
+        await self._examine_ensembles()
 
     def _publish(self, finding: Finding) -> None:
         entry = finding.entry
@@ -124,10 +128,12 @@ class Tenure:
 
 
 def _config(finding: Finding) -> JsonForm | None:
-    """The configuration that an ensemble is checked against: completed, or for an ensemble as it is written."""
+    """The configuration that an ensemble is checked against: completed, or as it is written for an ensemble whose turn
+    has not come. None for a model that cannot be served."""
     if finding.entry.versions:
         return finding.entry.versions[max(finding.entry.versions)].config
-    return finding.draft.config if finding.draft is not None and finding.draft.is_ensemble else None
+    is_next = finding.draft is not None and finding.draft.is_ensemble and not finding.entry.reason
+    return finding.draft.config if finding.draft is not None and is_next else None
 
 
 def _decoded(entry: bytes | None) -> ModelEntry | None:

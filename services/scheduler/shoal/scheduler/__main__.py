@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from shoal.bus import Bus
+from shoal.runtime.log_following import following_log_settings
 from shoal.runtime.service import Lifecycle, run_service
 from shoal.scheduler.service import SchedulerService
 
@@ -25,9 +26,10 @@ async def serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -
     service.open()
     await bus.start()
     try:
-        await service.own()
-        await lifecycle.stopping.wait()
-        await service.drain()
+        async with following_log_settings(bus):
+            await service.own()
+            await lifecycle.stopping.wait()
+            await service.drain()
     finally:
         await service.close()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from shoal.core.errors import ShoalError, Unavailable
-from shoal.core.messages import InferRequest, Message, RequestKey
+from shoal.core.messages import InferRequest, InferResponse, Message, RequestKey, Timings
+from shoal.scheduler.batches import VersionKey
 from shoal.scheduler.queued_request import QueuedRequest, RequestPart
 
 #: Why a batch was sent when it was sent:
@@ -58,6 +59,31 @@ class Tell(NamedTuple):
     message: Message
 
 
+class Answer(NamedTuple):
+    """Answer an ensemble request, or one response of it; the outputs that are no references follow as buffers."""
+
+    to: str
+    message: InferResponse
+    buffers: tuple[memoryview | bytes, ...]
+
+
+class CountAnswer(NamedTuple):
+    """Count the answer to a step of an ensemble, whose submitter we are, for the version that gave it."""
+
+    key: VersionKey
+    is_ensemble: bool
+    response: InferResponse
+    elapsed_ns: int
+
+
+class CountExecution(NamedTuple):
+    """Count a request of an ensemble as its execution; the times are the sums of its steps'."""
+
+    key: VersionKey
+    batch_size: int
+    timings: Timings
+
+
 class SetTimer(NamedTuple):
     """Come back with `TimerFired` at this time; it replaces the timer set before."""
 
@@ -71,7 +97,7 @@ class Fault(NamedTuple):
     error: Exception
 
 
-Action = Dispatch | Refuse | Tell | SetTimer | Fault
+Action = Dispatch | Refuse | Tell | Answer | CountAnswer | CountExecution | SetTimer | Fault
 
 
 def refuse_new(key: RequestKey, error: ShoalError) -> Refuse:

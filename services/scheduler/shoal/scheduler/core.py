@@ -6,22 +6,26 @@ it begins by adopting what executors hold from owners before it (see `adoption`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from shoal.scheduler import alone, instances, intake, models, outcomes
+from shoal.scheduler import alone, ensemble_turn, instances, intake, models, outcomes
 from shoal.scheduler.actions import Action, Fault
 from shoal.scheduler.adoption import ADOPTION_NS, UNREPORTED_NS, Adoption, adopt
 from shoal.scheduler.awaited import Awaited
 from shoal.scheduler.batches import VersionKey
+from shoal.scheduler.ensemble_turn import settle
 from shoal.scheduler.events import (
     AdoptionBegan,
+    AnswersTaken,
     BatchesLost,
     BatchFinished,
     CancelRequested,
     Event,
     ExecutorGone,
     ExecutorReported,
+    HoldsAsked,
+    HostChanged,
     InstanceDraining,
     InstanceReady,
     LinkChanged,
@@ -30,7 +34,9 @@ from shoal.scheduler.events import (
     OutlookChanged,
     OwnershipRenewed,
     ReconcileAsked,
+    RepeatAsked,
     RequestsArrived,
+    StepsAnswered,
     SubmitterLeft,
     TimerFired,
 )
@@ -44,8 +50,10 @@ from shoal.scheduler.state import Chore, State
 class SchedulerCore:
     """Schedules all models for one epoch. `handle` is the only door of change; call it from one thread."""
 
-    def __init__(self, epoch: int) -> None:
-        self._state = State(epoch)
+    def __init__(self, epoch: int, own: str, counters: Iterator[int]) -> None:
+        """`own` is our incarnation, which submits the steps of ensembles; `counters` number them, no two of one
+        incarnation alike."""
+        self._state = State(epoch, own, counters)
         self._suspicious, self._reserved = self._state.suspicious, self._state.reservations.by_executor
         self._adoption: Adoption | None = Adoption()
         self._handlers: dict[type[Event], Callable[[Any, int], list[Action]]] = {
@@ -65,7 +73,21 @@ class SchedulerCore:
             OwnershipRenewed: self._ownership_renewed,
             AdoptionBegan: self._adoption_began,
             ExecutorReported: self._executor_reported,
+            StepsAnswered: self._steps_answered,
+            AnswersTaken: self._answers_taken,
+            RepeatAsked: self._repeat_asked,
+            HoldsAsked: self._holds_asked,
+            HostChanged: self._host_changed,
             TimerFired: self._timer_fired,
+        }
+
+        self._chores: dict[Chore, Callable[[int], list[Action]]] = {
+            "adoption": lambda now: self._finish_adoption(now, is_time_over=True),
+            "awaited": lambda now: intake.refuse_unknown(self._state, now),
+            "ensembles": lambda now: ensemble_turn.tend(self._state, now),
+            "open batches": lambda now: outcomes.ask_after_old(self._state, now),
+            "resting": self._go_on_rested,
+            "suspects": lambda now: [],  # they are settled after every event
         }
 
     @property
@@ -79,18 +101,19 @@ class SchedulerCore:
 
     @property
     def open_count(self) -> int:
-        """Requests that wait, and batches that execute."""
+        """Requests that wait, batches that execute, and ensemble requests under way."""
         collected = self._adoption.request_count if self._adoption else 0
-        return len(self._state.queued) + len(self._state.awaited) + len(self._state.open) + collected
+        state = self._state
+        return len(state.queued) + len(state.awaited) + len(state.open) + len(state.ensembles.runs) + collected
 
     def handle(self, event: Event, now: int) -> list[Action]:
         """What to do about an event, in order. Never raises: an event that cannot be dealt with is a `Fault`, and no
         other one depends on it, the end of the adoption included. What was lost with it is found by asking, as
         everything that is lost."""
         try:
-            actions = self._handlers[type(event)](event, now)
+            actions = settle(self._state, self._handlers[type(event)](event, now), now)
             if self._suspicious or self._reserved:
-                actions += self._settle_suspects(now)
+                actions += settle(self._state, self._settle_suspects(now), now)
         except Exception as error:  # ours, and told; without the timer below everything would stand still for it
             actions = [Fault(type(event).__name__, error)]
         timer = self._state.timers.change()
@@ -134,7 +157,7 @@ class SchedulerCore:
         return actions + self._go_on_all(versions, now)
 
     def _link_changed(self, event: LinkChanged, now: int) -> list[Action]:
-        return outcomes.ask_after_link(self._state, event)
+        return outcomes.ask_after_link(self._state, event) + ensemble_turn.doubt(self._state)
 
     def _instance_ready(self, event: InstanceReady, now: int) -> list[Action]:
         return self._go_on(instances.ready(self._state, event, now), now)
@@ -145,6 +168,8 @@ class SchedulerCore:
     def _executor_gone(self, event: ExecutorGone, now: int) -> list[Action]:
         actions, versions = instances.executor_gone(self._state, event, now)
         actions += self._go_on_all(versions, now)
+        # Answers that it has given and that did not come are lost with it.
+        actions += ensemble_turn.doubt(self._state)
         if self._adoption is None:
             return actions
         self._adoption.reported(event.executor)
@@ -169,7 +194,7 @@ class SchedulerCore:
     def _ownership_renewed(self, event: OwnershipRenewed, now: int) -> list[Action]:
         self._state.epoch = event.epoch
         # Executors that saw the new epoch first have dropped what we sent under the old one.
-        return outcomes.ask_after_link(self._state, LinkChanged(None))
+        return self._link_changed(LinkChanged(None), now)
 
     def _adoption_began(self, event: AdoptionBegan, now: int) -> list[Action]:
         if self._adoption is None:
@@ -204,6 +229,22 @@ class SchedulerCore:
             actions += answer(self._state, question, now)
         return actions
 
+    def _steps_answered(self, event: StepsAnswered, now: int) -> list[Action]:
+        return ensemble_turn.answered(self._state, event, now)
+
+    def _answers_taken(self, event: AnswersTaken, now: int) -> list[Action]:
+        return ensemble_turn.answers_taken(self._state, event)
+
+    def _repeat_asked(self, event: RepeatAsked, now: int) -> list[Action]:
+        return ensemble_turn.repeat_asked(self._state, event)
+
+    def _holds_asked(self, event: HoldsAsked, now: int) -> list[Action]:
+        return ensemble_turn.holds_asked(self._state, event)
+
+    def _host_changed(self, event: HostChanged, now: int) -> list[Action]:
+        self._state.hosts.put(event.executor, event.host)
+        return []
+
     def _timer_fired(self, event: TimerFired, now: int) -> list[Action]:
         actions: list[Action] = []
         for target in self._state.timers.due(now):
@@ -216,18 +257,12 @@ class SchedulerCore:
         return actions
 
     def _look_at(self, target: VersionKey | Chore, now: int) -> list[Action]:
-        state = self._state
-        if target == "adoption":
-            return self._finish_adoption(now, is_time_over=True)
-        if target == "awaited":
-            return intake.refuse_unknown(state, now)
-        if target == "open batches":
-            return outcomes.ask_after_old(state, now)
-        if target == "resting":
-            return self._go_on_all(outcomes.rested(state, now), now)
-        if target == "suspects":
-            return []  # they are settled after every event
-        return self._go_on(state.served.get(target), now)
+        if isinstance(target, tuple):
+            return self._go_on(self._state.served.get(target), now)
+        return self._chores[target](now)
+
+    def _go_on_rested(self, now: int) -> list[Action]:
+        return self._go_on_all(outcomes.rested(self._state, now), now)
 
     def _settle_suspects(self, now: int) -> list[Action]:
         actions, versions = alone.settle(self._state, now)

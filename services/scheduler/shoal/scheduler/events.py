@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from shoal.core.messages import InferRequest, RequestKey, RunningBatch
+from shoal.core.messages import InferRequest, InferResponse, RequestKey, RunningBatch
 from shoal.core.model_config import ModelConfig
 from shoal.scheduler.batches import BatchRef
 from shoal.scheduler.queued_request import RequestPart
@@ -16,6 +16,14 @@ class Arrival(NamedTuple):
 
     request: InferRequest
     part: RequestPart
+
+
+class StepResponse(NamedTuple):
+    """A response to a step of an ensemble, from the process `sender` (empty for a refusal of our own)."""
+
+    sender: str
+    message: InferResponse
+    payload: memoryview
 
 
 class RequestsArrived(NamedTuple):
@@ -135,6 +143,40 @@ class ExecutorReported(NamedTuple):
     kept: tuple[RequestKey, ...]
 
 
+class StepsAnswered(NamedTuple):
+    """Responses to steps of ensembles that came in one turn of the event loop, in the order of the wire."""
+
+    responses: tuple[StepResponse, ...]
+
+
+class AnswersTaken(NamedTuple):
+    """Of each request of `submitter` (by counter) every answer of ours up to an index was taken."""
+
+    submitter: str
+    answers: tuple[tuple[int, int], ...]
+
+
+class RepeatAsked(NamedTuple):
+    """A submitter wants the answers of ours to a request that it has not taken once more."""
+
+    submitter: str
+    counter: int
+
+
+class HoldsAsked(NamedTuple):
+    """An executor asks which of these blocks of its arena are still used here."""
+
+    owner: str
+    generations: tuple[int, ...]
+
+
+class HostChanged(NamedTuple):
+    """An executor beats on this host; None: it has left."""
+
+    executor: str
+    host: str | None
+
+
 class TimerFired(NamedTuple):
     """The time of the last `SetTimer` has come (or it is a little early, which does no harm)."""
 
@@ -156,5 +198,10 @@ Event = (
     | OwnershipRenewed
     | AdoptionBegan
     | ExecutorReported
+    | StepsAnswered
+    | AnswersTaken
+    | RepeatAsked
+    | HoldsAsked
+    | HostChanged
     | TimerFired
 )

@@ -35,6 +35,10 @@ class FinishedRequests:
         """The executor that answered a request, None for one that is not known to be finished."""
         return self._newer.get(key) or self._older.get(key)
 
+    def of(self, executor: str) -> list[RequestKey]:
+        """The requests that an executor answered, or is answering still; in a time in proportion to all."""
+        return [key for keys in (self._older, self._newer) for key, who in keys.items() if who == executor]
+
     def executor_died(self, executor: str) -> None:
         self._dead[executor] = None
         if len(self._dead) > DEAD_LIMIT:

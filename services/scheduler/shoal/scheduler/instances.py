@@ -5,6 +5,7 @@ from __future__ import annotations
 from shoal.scheduler.actions import Action
 from shoal.scheduler.batches import InstanceKey, VersionKey
 from shoal.scheduler.events import ExecutorGone, InstanceDraining, InstanceReady, OutlookChanged
+from shoal.scheduler.reconcile import tell_lost
 from shoal.scheduler.retry import Setback
 from shoal.scheduler.served import ServedVersion
 from shoal.scheduler.state import State
@@ -53,6 +54,7 @@ def executor_gone(state: State, event: ExecutorGone, now: int) -> tuple[list[Act
         actions += take_back(state, batch, Setback("death" if has_died else "loss", cause), now)
         if batch.version is not None:
             keys.append(batch.version)
+    actions += tell_lost(state, executor)
     for instance in [instance for instance in state.pool_of if instance[0] == executor]:
         keys.append(_forget(state, instance, now))
     state.finished.executor_died(executor)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from shoal.core.errors import Cancelled, InvalidArgument
 from shoal.core.messages import V1, Cancel, RequestKey, Stale
+from shoal.scheduler import ensemble_answers, ensemble_runs
 from shoal.scheduler.actions import Action, Refuse, Tell, refuse_full, refuse_new, refuse_queued
 from shoal.scheduler.awaited import Awaited
 from shoal.scheduler.closing import close
@@ -34,7 +35,7 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
                 closing.append(key)
             continue
         served = state.served.get((request.model, request.version, request.generation))
-        if served is None or served.retired is not None:
+        if served is None or not (served.retired is None or _is_pinned(state, served, key)):
             actions += _displaced(state, key, arrival, arrived_ns)
             continue
         entry = accept(key, request, arrival.part, arrived_ns)
@@ -53,6 +54,8 @@ def receive(state: State, arrivals: Iterable[Awaited], now: int) -> list[Action]
 def _queue(state: State, served: ServedVersion, entry: QueuedRequest, now: int) -> Refuse | None:
     if served.unsupported is not None:
         return refuse_new(entry.key, served.unsupported)
+    if served.ensemble is not None:
+        return ensemble_runs.start(state, served, entry, now)
     if entry.nbytes > BATCH_LIMIT_NBYTES:
         text = f"request for model '{entry.request.model}' has {entry.nbytes} bytes, at most {BATCH_LIMIT_NBYTES} fit"
         return refuse_new(entry.key, InvalidArgument(text))
@@ -63,6 +66,11 @@ def _queue(state: State, served: ServedVersion, entry: QueuedRequest, now: int) 
     else:
         return refuse_full(entry.request)
     return None
+
+
+def _is_pinned(state: State, served: ServedVersion, key: RequestKey) -> bool:
+    """Whether a version that is outdated takes this request all the same: a step of an ensemble that began with it."""
+    return key[0] == state.ensembles.own and served.can_serve
 
 
 def _displaced(state: State, key: RequestKey, arrival: Arrival, arrived_ns: int) -> list[Action]:
@@ -109,8 +117,13 @@ def cancel(state: State, keys: Iterable[RequestKey], now: int) -> list[Action]:
         elif batch is not None:
             state.cancelled.add(key)
             running.setdefault((batch.instance[0], key[0]), []).append(key[1])
+        elif key in state.ensembles.runs:
+            ensemble_runs.cancel(state, key, now)
         elif state.awaited.remove(key) is not None:
             actions.append(refuse_new(key, Cancelled("")))
+        elif (executor := state.finished.executor_of(key)) is not None:
+            # Its batch is done, but it may be giving responses still.
+            running.setdefault((executor, key[0]), []).append(key[1])
     for (executor, submitter), counters in running.items():
         actions.append(Tell(executor, Cancel(V1, submitter, tuple(counters))))
     for served in touched:
@@ -120,7 +133,10 @@ def cancel(state: State, keys: Iterable[RequestKey], now: int) -> list[Action]:
 
 def cancel_all_of(state: State, submitter: str, now: int) -> list[Action]:
     """A submitter is gone: cancel everything of it, without answers."""
-    held = [*state.queued, *state.open.running_keys(), *state.awaited.waiting()]
+    for key, run in state.ensembles.runs.items():
+        run.is_deserted = run.is_deserted or key[0] == submitter
+    ensemble_answers.desert(state, submitter)
+    held = [*state.queued, *state.open.running_keys(), *state.awaited.waiting(), *state.ensembles.runs]
     actions = cancel(state, [key for key in held if key[0] == submitter], now)
     return [action for action in actions if not (isinstance(action, Refuse) and action.key[0] == submitter)]
 

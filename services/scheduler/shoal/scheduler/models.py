@@ -15,6 +15,7 @@ def configured(state: State, event: ModelConfigured, now: int) -> list[ServedVer
     model, generation, versions = event
     _supersede(state, model, generation)
     state.generations[model] = generation
+    state.versions[model] = tuple(sorted(versions, reverse=True))
     for version, config in versions.items():
         key = (model, version, generation)
         served = state.served.get(key)
@@ -35,6 +36,7 @@ def configured(state: State, event: ModelConfigured, now: int) -> list[ServedVer
 def removed(state: State, event: ModelRemoved) -> list[ServedVersion]:
     """Serve a model no more. The versions that something has to be done about."""
     state.generations.pop(event.model, None)
+    state.versions.pop(event.model, None)
     state.superseded.pop(event.model, None)
     retired = [served for key, served in state.served.items() if key[0] == event.model]
     for served in retired:

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 
 from shoal.bus import Bus
-from shoal.core.messages import V1, V2, Batch, BatchItem, InferResponse, Timings
-from shoal.scheduler.actions import Action, Dispatch, Fault, Refuse, SetTimer, Tell
+from shoal.core.answer_counts import AnswerCounts
+from shoal.core.messages import V2, Batch, BatchItem, InferResponse, Timings
+from shoal.scheduler.actions import (
+    Action,
+    Answer,
+    CountAnswer,
+    CountExecution,
+    Dispatch,
+    Fault,
+    Refuse,
+    SetTimer,
+    Tell,
+)
 from shoal.telemetry.logs import get_logger
 
 _log = get_logger("scheduler")
 
 
 class Performer:
-    """`on_timer` is called when the timer that the core set last has come."""
+    """`on_timer` is called when the timer that the core set last has come; `counts` are of ensembles and their
+    steps."""
 
-    def __init__(self, bus: Bus, on_timer: Callable[[], None]) -> None:
+    def __init__(self, bus: Bus, counts: AnswerCounts, on_timer: Callable[[], None]) -> None:
         self._bus = bus
+        self._counts = counts
         self._on_timer = on_timer
         self._timer: asyncio.TimerHandle | None = None
 
@@ -45,6 +58,12 @@ class Performer:
             self._set_timer(action.at_ns)
         elif isinstance(action, Tell):
             self._bus.send(action.to, action.message)
+        elif isinstance(action, Answer):
+            self._bus.send(action.to, action.message, action.buffers)
+        elif isinstance(action, CountAnswer):
+            self._counts.count_answer(action.key, action.response, action.elapsed_ns, is_ensemble=action.is_ensemble)
+        elif isinstance(action, CountExecution):
+            self._counts.count_execution(action.key, action.batch_size, action.timings, time_ns() // 1_000_000)
         else:
             _log_fault(action)
 
@@ -61,7 +80,7 @@ class Performer:
     def _refuse(self, action: Refuse) -> None:
         (submitter, counter), error, queue_ns, executed = action
         timings = Timings(queue_ns, 0, 0, 0)
-        self._bus.send(submitter, InferResponse(V1, counter, 0, True, executed, error, (), {}, timings))
+        self._bus.send(submitter, InferResponse(V2, counter, 0, True, executed, error, (), {}, timings, False))
 
     def _set_timer(self, at_ns: int) -> None:
         self.cancel_timer()

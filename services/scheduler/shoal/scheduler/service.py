@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import count
 from time import monotonic_ns
 
 from shoal.bus import Bus, HeartbeatBody, Ownership, Part, Peer, PeerEvent, View
+from shoal.core.answer_counts import AnswerCounts
 from shoal.core.desired import ModelEntry, decode_model
 from shoal.core.errors import ShoalError
 from shoal.core.ledger import CounterLedger
@@ -16,16 +18,22 @@ from shoal.core.messages import (
     BatchQueryReply,
     Cancel,
     ExecutorReport,
+    HoldQuery,
     InferRequest,
+    InferResponse,
     NotOwner,
     Reconcile,
+    Release,
+    Resend,
     StatisticsQuery,
     StatisticsReply,
+    Taken,
 )
 from shoal.core.model_config import from_json
 from shoal.scheduler.core import SchedulerCore
 from shoal.scheduler.events import (
     AdoptionBegan,
+    AnswersTaken,
     Arrival,
     BatchesLost,
     BatchFinished,
@@ -33,18 +41,23 @@ from shoal.scheduler.events import (
     Event,
     ExecutorGone,
     ExecutorReported,
+    HoldsAsked,
+    HostChanged,
     LinkChanged,
     ModelConfigured,
     ModelRemoved,
     OwnershipRenewed,
     ReconcileAsked,
+    RepeatAsked,
     RequestsArrived,
+    StepResponse,
+    StepsAnswered,
     SubmitterLeft,
     TimerFired,
 )
 from shoal.scheduler.inventory import Inventory
 from shoal.scheduler.performer import Performer
-from shoal.scheduler.workers import worker_events
+from shoal.scheduler.workers import host_events, worker_events
 from shoal.telemetry.logs import get_logger
 
 #: The ownership of all models.
@@ -54,6 +67,8 @@ DRAIN_LIMIT_S = 30.0
 #: What comes in for this long after we were asked to end is finished as well; see `drain`.
 DRAIN_INTAKE_S = 3.0
 _DRAIN_LOOK_S = 0.1
+#: Who submits requests: gateways, and schedulers for the steps of ensembles.
+_SUBMITTERS = ("gateway", "scheduler")
 
 _log = get_logger("scheduler")
 
@@ -65,8 +80,11 @@ class SchedulerService:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._core: SchedulerCore | None = None
-        self._performer = Performer(bus, self._on_timer)
+        self._counts = AnswerCounts()
+        self._performer = Performer(bus, self._counts, self._on_timer)
         self._arrivals: list[Arrival] = []
+        self._step_responses: list[StepResponse] = []
+        self._step_counters = count(1)
         self._configured: dict[str, ModelConfigured] = {}
         self._inventory = Inventory()
         self._ledger = CounterLedger()
@@ -86,6 +104,10 @@ class SchedulerService:
         bus.on(Reconcile, self._on_reconcile)
         bus.on(ExecutorReport, self._on_executor_report)
         bus.on(StatisticsQuery, self._on_statistics_query)
+        bus.on(InferResponse, self._on_response)
+        bus.on(Taken, self._on_taken)
+        bus.on(Resend, self._on_resend)
+        bus.on(HoldQuery, self._on_hold_query)
         bus.on_link(self._on_link)
         bus.watch_peers(self._on_peer)
 
@@ -138,14 +160,16 @@ class SchedulerService:
             self._drained.set()
 
     def _body(self) -> HeartbeatBody:
-        return HeartbeatBody(owned={} if self._core is None else {OWNERSHIP_KEY: self._core.epoch})
+        owned = {} if self._core is None else {OWNERSHIP_KEY: self._core.epoch}
+        return HeartbeatBody(owned=owned, counters=self._counts.changed_lately())
 
     def _on_gain(self, epoch: int) -> None:
         if self._core is not None:
             self._handle(OwnershipRenewed(epoch))
         else:
-            self._core = SchedulerCore(epoch)
-            self._handle_all([*self._configured.values(), *self._inventory.events(), AdoptionBegan()])
+            self._core = SchedulerCore(epoch, self._bus.incarnation, self._step_counters)
+            hosts = [HostChanged(peer.incarnation, peer.heartbeat.host) for peer in self._alive("executor")]
+            self._handle_all([*hosts, *self._configured.values(), *self._inventory.events(), AdoptionBegan()])
         self._bus.beat()
 
     def _on_loss(self) -> None:
@@ -160,15 +184,27 @@ class SchedulerService:
             asyncio.get_running_loop().call_soon(self._take_arrivals)
         self._arrivals.append(Arrival(request, part))
 
+    def _on_response(self, sender: str, response: InferResponse, part: Part) -> None:
+        # As above: what follows from the answers of one batch may make one again.
+        if not self._step_responses:
+            asyncio.get_running_loop().call_soon(self._take_arrivals)
+        self._step_responses.append(StepResponse(sender, response, part.payload))
+
     def _take_arrivals(self) -> None:
+        responses, self._step_responses = self._step_responses, []
         arrivals, self._arrivals = self._arrivals, []
-        if not arrivals:
-            return
         if self._core is None:
             for arrival in arrivals:
                 self._bus.send(arrival.request.submitter, NotOwner(V1, (arrival.request.counter,)))
+            for sender, response, _ in responses:
+                # What they have answered executors ask after; what they would go on answering has to be stopped.
+                if not response.final:
+                    self._bus.send(sender, Cancel(V1, self._bus.incarnation, (response.counter,)))
             return
-        self._perform(RequestsArrived(tuple(arrivals)), self._core)
+        if responses:
+            self._perform(StepsAnswered(tuple(responses)), self._core)
+        if arrivals:
+            self._perform(RequestsArrived(tuple(arrivals)), self._core)
 
     def _on_cancel(self, sender: str, message: Cancel, part: Part) -> None:
         self._handle(CancelRequested(message.submitter, message.counters))
@@ -187,7 +223,22 @@ class SchedulerService:
             self._handle(ExecutorReported(sender, message.running, message.kept))
 
     def _on_statistics_query(self, sender: str, message: StatisticsQuery, part: Part) -> None:
-        self._bus.send(sender, StatisticsReply(V1, message.query_id, self._ledger.departed()))
+        known, own = self._ledger.departed(), self._counts.all()
+        if own:
+            known[self._bus.incarnation] = own
+        self._bus.send(sender, StatisticsReply(V1, message.query_id, known))
+
+    def _on_taken(self, sender: str, message: Taken, part: Part) -> None:
+        self._handle(AnswersTaken(sender, message.answers))
+
+    def _on_resend(self, sender: str, message: Resend, part: Part) -> None:
+        self._handle(RepeatAsked(message.submitter, message.counter))
+
+    def _on_hold_query(self, sender: str, message: HoldQuery, part: Part) -> None:
+        if self._core is None:
+            self._bus.send(sender, Release(V1, message.generations))
+        else:
+            self._handle(HoldsAsked(sender, message.generations))
 
     def _on_link(self, connected: bool) -> None:
         if connected:
@@ -203,8 +254,8 @@ class SchedulerService:
         if event.kind == "left":
             self._ledger.left(peer.incarnation)
         executors = {known.incarnation for known in self._alive("executor")}
-        self._handle_all(worker_events(self._inventory, event, executors))
-        if peer.role == "gateway" and event.kind == "left":
+        self._handle_all((*host_events(event), *worker_events(self._inventory, event, executors)))
+        if peer.role in _SUBMITTERS and event.kind == "left":
             self._handle(SubmitterLeft(peer.incarnation))
         self._note_drained()
 
@@ -227,6 +278,8 @@ class SchedulerService:
         """Keep what was counted for this generation of the model only; others start at zero should they come back."""
         known = self._ledger.generations()
         self._ledger.retain([counted for counted in known if counted[0] != model or counted[2] == generation])
+        own = {row[:3] for row in self._counts.all()}
+        self._counts.retain({counted for counted in own if counted[0] != model or counted[2] == generation})
 
     def _handle(self, event: Event) -> None:
         self._handle_all((event,))

@@ -37,19 +37,21 @@ class VersionSnapshot(NamedTuple):
 
 
 class CoreSnapshot(NamedTuple):
-    """`awaited`: requests for models that are not known (yet)."""
+    """`awaited`: requests for models that are not known (yet); `ensembles`: ensemble requests under way."""
 
     epoch: int
     is_adopting: bool
     open_batches: int
     awaited: int
+    ensembles: int
     versions: tuple[VersionSnapshot, ...]
 
 
 def take_snapshot(state: State, is_adopting: bool, now: int) -> CoreSnapshot:
     """A copy of what is there at `now`; costs time in proportion to what waits."""
     versions = tuple(_version(state, served, now) for served in state.served.values())
-    return CoreSnapshot(state.epoch, is_adopting, len(state.open), len(state.awaited), versions)
+    ensembles = len(state.ensembles.runs)
+    return CoreSnapshot(state.epoch, is_adopting, len(state.open), len(state.awaited), ensembles, versions)
 
 
 def _version(state: State, served: ServedVersion, now: int) -> VersionSnapshot:

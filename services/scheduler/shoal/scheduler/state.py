@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Literal
 
 from shoal.core.messages import RequestKey
 from shoal.scheduler.awaited import AwaitedRequests
 from shoal.scheduler.batches import InstanceKey, OpenBatches, VersionKey
+from shoal.scheduler.ensembles import Ensembles
 from shoal.scheduler.finished import FinishedRequests
+from shoal.scheduler.hosts import Hosts
 from shoal.scheduler.pool import Pool
 from shoal.scheduler.queued_request import QueuedRequest
 from shoal.scheduler.resends import Resends
@@ -17,16 +20,18 @@ from shoal.scheduler.served import ServedVersion
 from shoal.scheduler.timers import Timers
 
 #: What may be looked at when its time has come, beside a version.
-Chore = Literal["adoption", "awaited", "open batches", "resting", "suspects"]
+Chore = Literal["adoption", "awaited", "ensembles", "open batches", "resting", "suspects"]
 
 
 class State:
-    """`queued` tells for each waiting request where it waits; a request is in at most one of `queued`, `open` and
-    `awaited`. `generations` has the generation served of each model, `superseded` those before it."""
+    """`queued` tells for each waiting request where it waits; a request is in at most one of `queued`, `open`,
+    `awaited` and `ensembles.runs`. `generations` has the generation served of each model with its `versions`, the
+    highest first; `superseded` those before it."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, own: str, counters: Iterator[int]) -> None:
         self.epoch = epoch
         self.generations: dict[str, str] = {}
+        self.versions: dict[str, tuple[int, ...]] = {}
         self.superseded: dict[str, tuple[str, ...]] = {}
         self.served: dict[VersionKey, ServedVersion] = {}
         self.pools: dict[VersionKey, Pool] = {}
@@ -37,6 +42,8 @@ class State:
         self.queued: dict[RequestKey, ServedVersion] = {}
         self.open = OpenBatches()
         self.awaited = AwaitedRequests()
+        self.ensembles = Ensembles(own, counters)
+        self.hosts = Hosts()
         self.finished = FinishedRequests()
         self.resends = Resends()
         #: Running requests that nobody waits for any more: not to be tried again.
@@ -58,13 +65,14 @@ class State:
 
     def has(self, key: RequestKey) -> bool:
         """Whether this request is in our hands."""
-        return key in self.queued or self.open.is_running(key) or key in self.awaited
+        return key in self.queued or self.open.is_running(key) or key in self.awaited or key in self.ensembles.runs
 
     def has_older(self, at_ns: int) -> bool:
         """Whether a request or batch is in our hands that came before this time."""
         waiting = (entry.arrived_ns for served in self.served.values() for entry in served.scheduler.waiting())
         running = (min((e.arrived_ns for e in batch.members), default=batch.sent_ns) for batch in self.open)
-        times = (*waiting, *running, *self.awaited.arrivals_ns())
+        ensembles = (run.entry.arrived_ns for run in self.ensembles.runs.values())
+        times = (*waiting, *running, *ensembles, *self.awaited.arrivals_ns())
         return min(times, default=at_ns) < at_ns
 
     def take_out(self, key: RequestKey) -> QueuedRequest | None:

@@ -15,8 +15,9 @@ from shoal.scheduler.state import State
 
 def take_back(state: State, batch: OpenBatch, setback: Setback, now: int) -> list[Action]:
     """Queue the requests of a batch that is not open any more again, before all others. Those that have used up their
-    tries or that nobody waits for are refused; those that we only adopted, or whose version is not served any more,
-    are given back to their submitters."""
+    tries or that nobody waits for are refused; those that we only adopted, or whose version is not served any more, are
+    given back to their submitters, and so are those that were begun on a decoupled model: their submitters alone know
+    whether they have responses already, and then they are not executed again."""
     # Another batch, of an owner before us or one believed dead, may have a request as well, or may have answered it.
     alone = [key for key in batch.keys if not state.has(key)]
     finished = {key for key in alone if state.finished.executor_of(key) is not None}
@@ -47,7 +48,7 @@ def _try_again(
     if setback.kind == "death":
         actions += tell_deaths({entry.key: entry.deaths for entry in again})
     served = state.served.get(batch.version) if batch.version else None
-    if served is not None:
+    if served is not None and not (setback.kind == "death" and served.config.decoupled):
         state.queue_again(served, again)
         return actions
     return actions + send_again([entry.key for entry in again], state.epoch)

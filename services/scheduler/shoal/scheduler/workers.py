@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from shoal.bus import PeerEvent
-from shoal.scheduler.events import Event, LinkChanged
+from shoal.scheduler.events import Event, HostChanged, LinkChanged
 from shoal.scheduler.inventory import Inventory
 
 
@@ -25,6 +25,17 @@ def _agent_events(inventory: Inventory, event: PeerEvent, executors: Collection[
         return inventory.agent_silent(agent, executors, f"worker {agent} has left")
     heartbeat = event.peer.heartbeat
     return inventory.observe(agent, heartbeat.instances, heartbeat.ended)
+
+
+def host_events(event: PeerEvent) -> list[Event]:
+    """Where an executor is, when that is news; none for other roles."""
+    if event.peer.role != "executor":
+        return []
+    executor, host = event.peer.incarnation, event.peer.heartbeat.host
+    if event.kind == "left":
+        return [HostChanged(executor, None)]
+    is_new = event.previous is None or event.previous.host != host
+    return [HostChanged(executor, host)] if is_new else []
 
 
 def _executor_events(inventory: Inventory, event: PeerEvent) -> list[Event]:

@@ -8,6 +8,7 @@ import sys
 
 from shoal.bus import Bus
 from shoal.runtime.arguments import positive
+from shoal.runtime.log_following import following_log_settings
 from shoal.runtime.service import Lifecycle, run_service
 from shoal.runtime.settings import bus_settings, to_environment
 from shoal.workers.agent.inventory import available_backends
@@ -29,7 +30,8 @@ def main() -> int:
 
 async def serve(arguments: argparse.Namespace, bus: Bus, lifecycle: Lifecycle) -> None:
     environment = to_environment(bus_settings(arguments, os.environ))
-    await Agent(bus, available_backends(), environment, arguments.model_load_thread_count).run(lifecycle.stopping)
+    async with following_log_settings(bus):
+        await Agent(bus, available_backends(), environment, arguments.model_load_thread_count).run(lifecycle.stopping)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-from shoal.core.errors import ShoalError
+from shoal.core.errors import InternalError, ShoalError
 from shoal.core.messages import Parameter
 from shoal.core.model_config import ModelConfig
 from shoal.core.tensors import Tensor
@@ -39,13 +39,35 @@ class InstanceSpec:
     device_id: int
 
 
+class SenderClosed(InternalError):
+    """A request has had its final response, and can be given no other."""
+
+
+class Sender(Protocol):
+    """Answers one request with any number of responses, during `execute` and after it, from any thread."""
+
+    def send(self, response: Response | None, is_final: bool) -> None:
+        """Give a response; None, with `is_final`, ends the request without a further one. The outputs are copied before
+        this returns. What is given to a request that nobody waits for any more is dropped.
+
+        Blocks while as many responses as may are on their way, that is at the pace of the client, except for None; on
+        a thread that runs an event loop, which has others to serve, only when there are a great many of them. Raises
+        SenderClosed after the final one, or when the request was ended because its execution failed or its instance is
+        being unloaded.
+        """
+
+    def fail(self, error: ShoalError) -> None:
+        """End the request with this error, if it has not ended. Never blocks, and may be called by a destructor."""
+
+
 class Request(NamedTuple):
     """One request of a batch. `inputs` are read-only views; BYTES data is in wire form. They are valid as long as they
     are referenced, but for `is_borrowed` requests only until `Backend.let_go` has returned: then the memory of some of
     them is used for something else.
 
     `outputs` are the names asked for; empty means all. `batch_size` is 0 for a model without batching.
-    `is_cancelled` may be called from any thread.
+    `is_cancelled` may be called from any thread, and so may `open_sender`, during `execute`: the request is answered by
+    what that gives, the same at each call, and by nothing else, and is open until it has sent the final response.
     """
 
     request_id: str
@@ -59,6 +81,7 @@ class Request(NamedTuple):
     parameters: Mapping[str, Parameter]
     traceparent: str
     is_cancelled: Callable[[], bool]
+    open_sender: Callable[[], Sender]
     is_borrowed: bool = False
 
 
@@ -73,10 +96,11 @@ class Response(NamedTuple):
 
 
 class Execution(NamedTuple):
-    """What `execute` gives: one response per request in order, and readings of `time.monotonic_ns()` at the end of
-    input handling and at the start of output handling (Triton's COMPUTE_INPUT_END and COMPUTE_OUTPUT_START)."""
+    """What `execute` gives: one response per request in order (None for one that has a sender), and readings of
+    `time.monotonic_ns()` at the end of input handling and at the start of output handling (Triton's COMPUTE_INPUT_END
+    and COMPUTE_OUTPUT_START)."""
 
-    responses: Sequence[Response]
+    responses: Sequence[Response | None]
     input_end_ns: int
     output_start_ns: int
 
@@ -119,7 +143,8 @@ class Backend(ABC):
 
     @abstractmethod
     def execute(self, requests: Sequence[Request]) -> Execution:
-        """Execute one batch. An exception fails every request of it (INTERNAL, unless it is a ShoalError)."""
+        """Execute one batch. An exception fails every request of it that has not ended (INTERNAL, unless it is a
+        ShoalError). The instance is given the next batch when this returns, whatever senders are still open."""
 
     def let_go(self) -> None:  # noqa: B027 - most backends need not do anything
         """See that nothing refers to the borrowed inputs of the last execution any more; called after its outputs were

@@ -7,6 +7,7 @@ process spoils nothing else.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any, NamedTuple, NoReturn
 
@@ -71,7 +72,7 @@ def describe(entry_point: str, question: Question) -> Description:
 def main(argv: list[str]) -> NoReturn:
     die_with_parent()
     pipes = take_standard_pipes()
-    logs.configure()
+    logs.configure_from(os.environ)
     with open(pipes.from_agent, "rb") as reader:
         question = decode_question(reader.read())
     description = describe(argv[0], question)

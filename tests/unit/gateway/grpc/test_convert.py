@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from region_parts import BytesRegion, no_part
 from shoal.core.errors import InvalidArgument, NotFound
 from shoal.core.tensors import Tensor
 from shoal.gateway.grpc import convert
 from shoal.gateway.grpc.convert import decode_infer, encode_answer, to_call
 from shoal.gateway.grpc.schema import DecodeError, service_pb2
+from shoal.gateway.region_part import RegionPart
 from shoal.gateway.request import InferAnswer, InferCall
+from shoal.gateway.scattered import contiguous
 
 
 def request(*raw: bytes, **fields: Any) -> Any:
@@ -22,7 +25,7 @@ def request(*raw: bytes, **fields: Any) -> Any:
 
 
 def call(message: Any) -> InferCall:
-    return to_call(decode_infer(message.SerializeToString()), None, "")
+    return to_call(decode_infer(message.SerializeToString()), None, "", no_part)
 
 
 def test_a_request_becomes_a_call() -> None:
@@ -30,7 +33,7 @@ def test_a_request_becomes_a_call() -> None:
     message.outputs.add(name="O1")
     message.outputs.add(name="O0")
     message.parameters["k"].int64_param = 1
-    assert to_call(decode_infer(message.SerializeToString()), 12.5, "00-t") == InferCall(
+    assert to_call(decode_infer(message.SerializeToString()), 12.5, "00-t", no_part) == InferCall(
         model="m",
         version=2,
         request_id="r",
@@ -48,7 +51,7 @@ def test_a_request_becomes_a_call() -> None:
 
 def test_large_inputs_are_views_of_the_received_message() -> None:
     received = request(bytes(100_000), b"x").SerializeToString()
-    inputs = to_call(decode_infer(received), None, "").inputs
+    inputs = to_call(decode_infer(received), None, "", no_part).inputs
     assert [len(tensor.data) for tensor in inputs] == [100_000, 1]
     assert all(isinstance(tensor.data, memoryview) and tensor.data.obj is received for tensor in inputs)
 
@@ -110,9 +113,25 @@ def test_contents_for_a_shared_memory_input_are_refused() -> None:
 
 def test_an_unknown_region_is_not_found() -> None:
     message = request()
-    message.inputs.add(name="I", datatype="UINT8").parameters["shared_memory_region"].string_param = "r"
+    given = message.inputs.add(name="I", datatype="UINT8")
+    given.parameters["shared_memory_region"].string_param = "r"
+    given.parameters["shared_memory_byte_size"].int64_param = 1
     with pytest.raises(NotFound):
         call(message)
+
+
+def test_an_input_in_a_region_takes_no_raw_contents() -> None:
+    message = request(b"ab", b"cd")
+    for index, nbytes in ((0, 3), (2, 5000)):
+        given = service_pb2.ModelInferRequest.InferInputTensor(name=f"R{index}", datatype="UINT8", shape=[nbytes])
+        given.parameters["shared_memory_region"].string_param = "r"
+        given.parameters["shared_memory_byte_size"].int64_param = nbytes
+        message.inputs.insert(index, given)
+    content = bytes(range(250)) * 20
+    received = decode_infer(message.SerializeToString())
+    found = to_call(received, None, "", lambda name, *place: RegionPart(BytesRegion(content), *place))
+    assert [bytes(contiguous(tensor).data) for tensor in found.inputs] == [content[:3], b"ab", content, b"cd"]
+    assert found.region_nbytes == 5000
 
 
 @pytest.mark.parametrize("data", [b"\xff\xff", b"\x3a\xff" + bytes(70_000)])

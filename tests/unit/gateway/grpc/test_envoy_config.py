@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ def test_calls_may_be_silent_and_connections_idle_for_ever() -> None:
     assert manager["common_http_protocol_options"] == {"idle_timeout": "0s"}
 
 
+def test_the_largest_response_may_wait_for_a_slow_client() -> None:
+    options = connection_manager()["http2_protocol_options"]
+    smallest_frame_limit = 2**14  # RFC 9113, 4.2; what clients ask for unless they want larger frames
+    assert options["max_outbound_frames"] * smallest_frame_limit >= 2**31
+
+
 def test_the_admin_interface_is_a_private_socket() -> None:
     assert config()["admin"] == {"address": {"pipe": {"path": "/private/admin", "mode": 0o600}}}
 
@@ -48,8 +55,16 @@ def test_keepalive_and_connection_age_are_taken_over() -> None:
     assert manager["drain_timeout"] == "0.000s"
 
 
+def test_paths_that_the_application_would_never_see_are_refused() -> None:
+    paths, _ = connection_manager()["http_filters"]
+    (policy,) = paths["typed_config"]["rules"]["policies"].values()
+    plain = policy["permissions"][0]["header"]["string_match"]["safe_regex"]["regex"]
+    assert re.fullmatch(plain, "/inference.GRPCInferenceService/ModelInfer")
+    assert not any(re.fullmatch(plain, path) for path in ("/\xff", "/%ff", "/a b"))
+
+
 def test_calls_go_to_the_application_on_one_event_loop() -> None:
-    (http_filter,) = connection_manager()["http_filters"]
+    *_, http_filter = connection_manager()["http_filters"]
     settings = json.loads(http_filter["typed_config"]["filter_config"]["value"])
     assert (settings["app"], settings["worker_threads"], settings["lifespan"]) == ("a:b", 1, True)
     module = http_filter["typed_config"]["dynamic_module_config"]["module"]

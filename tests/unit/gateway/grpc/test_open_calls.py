@@ -9,21 +9,19 @@ from collections.abc import Iterator
 import pytest
 
 from shoal.gateway.grpc import open_calls
-from shoal.gateway.grpc.open_calls import AsgiMessage, EndedEarly, OpenCalls
+from shoal.gateway.grpc.open_calls import EndedEarly, OpenCalls
 
 
 class Client:
-    """Answers `receive` as pyvoy does after a request was read."""
+    """Somebody of whom one can find out whether he has left."""
 
     def __init__(self) -> None:
         self.is_there = True
         self.questions = 0
 
-    async def receive(self) -> AsgiMessage:
+    async def has_left(self) -> bool:
         self.questions += 1
-        if self.is_there:
-            return {"type": "http.request", "body": b"", "more_body": False}
-        return {"type": "http.disconnect"}
+        return not self.is_there
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +32,7 @@ def short_rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 async def hold(calls: OpenCalls, client: Client, deadline_s: float | None = None) -> EndedEarly | None:
     """A call that would last five seconds."""
-    call = calls.open(client.receive, deadline_s)
+    call = calls.open(client.has_left, deadline_s)
     try:
         await asyncio.sleep(5)
     except asyncio.CancelledError:
@@ -72,7 +70,7 @@ async def test_the_task_goes_on_undisturbed_after_its_call() -> None:
 
 async def test_fast_calls_are_never_asked_about() -> None:
     calls, client = OpenCalls(), Client()
-    calls.close(calls.open(client.receive, time.monotonic() + 60))
+    calls.close(calls.open(client.has_left, time.monotonic() + 60))
     await asyncio.sleep(0.05)
     assert client.questions == 0
 
@@ -91,7 +89,7 @@ async def test_questions_per_round_are_bounded_and_reach_everyone(monkeypatch: p
 
 async def test_nothing_runs_while_no_call_is_open() -> None:
     calls, client = OpenCalls(), Client()
-    call = calls.open(client.receive, None)
+    call = calls.open(client.has_left, None)
     await asyncio.sleep(0.05)
     calls.close(call)
     await asyncio.sleep(0.05)
@@ -103,11 +101,11 @@ async def test_nothing_runs_while_no_call_is_open() -> None:
 async def test_an_answer_after_the_end_of_its_call_is_ignored() -> None:
     calls, answer = OpenCalls(), asyncio.Event()
 
-    async def receive() -> AsgiMessage:
+    async def has_left() -> bool:
         await answer.wait()
-        return {"type": "http.disconnect"}
+        return True
 
-    call = calls.open(receive, None)
+    call = calls.open(has_left, None)
     await asyncio.sleep(0.05)
     calls.close(call)
     answer.set()

@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 
+from region_parts import BytesRegion, no_part
 from shoal.core.errors import InvalidArgument, NotFound, ShoalError
 from shoal.core.messages import SEQUENCE_END, SEQUENCE_START, Parameter
 from shoal.gateway.grpc.parameters import (
     RequestParameters,
+    find_region,
     read_classes,
     read_request_parameters,
-    refuse_region,
     write_parameters,
 )
 from shoal.gateway.grpc.schema import service_pb2
+from shoal.gateway.region_part import RegionPart
 
 
 def parameters(**given: tuple[str, Any]) -> Any:
@@ -123,9 +125,19 @@ def test_response_parameters_keep_their_types() -> None:
     ("given", "error", "text"),
     [
         (
-            {"shared_memory_region": ("string_param", "r")},
+            {"shared_memory_region": ("string_param", "r"), "shared_memory_byte_size": ("int64_param", 1)},
             NotFound,
             "Unable to find shared memory region: 'r'",
+        ),
+        (
+            {"shared_memory_region": ("string_param", "r")},
+            InvalidArgument,
+            "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor 'T'",
+        ),
+        (
+            {"shared_memory_region": ("string_param", "r"), "shared_memory_byte_size": ("string_param", "1")},
+            InvalidArgument,
+            "invalid value type for 'shared_memory_byte_size' parameter for tensor 'T', expected int64_param.",
         ),
         (
             {"shared_memory_offset": ("int64_param", 1)},
@@ -139,10 +151,21 @@ def test_response_parameters_keep_their_types() -> None:
         ),
     ],
 )
-def test_shared_memory_is_refused(given: dict[str, Any], error: type[ShoalError], text: str) -> None:
+def test_a_region_that_cannot_be_is_refused(given: dict[str, Any], error: type[ShoalError], text: str) -> None:
     with pytest.raises(error) as caught:
-        refuse_region(parameters(**given), "T")
+        find_region(parameters(**given), "T", no_part)
     assert caught.value.message == text
+
+
+def test_a_part_of_a_region_is_named_by_three_parameters() -> None:
+    given = parameters(
+        shared_memory_region=("string_param", "r"),
+        shared_memory_offset=("int64_param", 2),
+        shared_memory_byte_size=("int64_param", 3),
+    )
+    part = find_region(given, "T", lambda name, *place: RegionPart(BytesRegion(b"0123456789", name), *place))
+    assert part is not None
+    assert bytes(part.read()) == b"234"
 
 
 @pytest.mark.parametrize(
@@ -159,10 +182,10 @@ def test_shared_memory_is_refused(given: dict[str, Any], error: type[ShoalError]
 )
 def test_output_parameters_are_checked(given: dict[str, Any], error: type[ShoalError], text: str) -> None:
     with pytest.raises(error) as caught:
-        read_classes(parameters(**given), "T")
+        read_classes(parameters(**given))
     assert text in caught.value.message
 
 
 def test_other_tensor_parameters_have_no_meaning() -> None:
-    assert read_classes(parameters(binary_data=("bool_param", True)), "T") == 0
-    refuse_region(parameters(binary_data=("bool_param", True)), "T")
+    assert read_classes(parameters(binary_data=("bool_param", True))) == 0
+    assert find_region(parameters(binary_data=("bool_param", True)), "T", no_part) is None

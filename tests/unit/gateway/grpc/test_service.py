@@ -6,8 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from shoal.core.api_keys import ApiKey, ApiKeys, Scope, digest_of
 from shoal.core.errors import Cancelled, Unavailable
-from shoal.gateway.grpc.handlers import CallContext, Handlers
+from shoal.core.restricted_api import parse_restrictions
+from shoal.gateway.access.access import Access
+from shoal.gateway.access.caller import work_for
+from shoal.gateway.access.keyring import Keyring
+from shoal.gateway.access.operations import rpc_operation
+from shoal.gateway.grpc.rpc import CallContext
 from shoal.gateway.grpc.schema import service_pb2
 from shoal.gateway.grpc.service import Service
 from shoal.gateway.grpc.status import RpcError
@@ -20,7 +26,7 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 @pytest.fixture
 def service(gateway: GatewayDouble) -> Service:
-    return Service(Handlers(gateway))
+    return Service(gateway)
 
 
 async def failure(service: Service, message: bytes) -> tuple[int, str]:
@@ -61,20 +67,47 @@ async def test_an_unexpected_failure_tells_the_client_no_details(service: Servic
     assert await failure(service, service_pb2.ModelInferRequest(model_name="m").SerializeToString()) == (13, text)
 
 
-def test_served_methods_are_not_refused(service: Service) -> None:
-    assert service.refusal(INFER) is None
+def test_whatever_is_served_has_a_category(service: Service) -> None:
+    assert [path for path in service.paths if rpc_operation(path) is None] == []
+
+
+def test_everybody_may_call_where_nothing_is_restricted(service: Service) -> None:
+    assert [service.let_in(path, {}) for path in service.paths] == [None] * len(service.paths)
+
+
+def test_a_restricted_protocol_is_refused_unread(gateway: GatewayDouble) -> None:
+    gateway.access = Access(parse_restrictions(["inference:key=value"], "protocol"), "protocol")
+    service = Service(gateway)
+    assert service.let_in(INFER, {b"triton-grpc-protocol-key": b"value"}) is None
+    with pytest.raises(RpcError) as caught:
+        service.let_in(INFER, {b"key": b"value"})
+    text = "This protocol is restricted, expecting header 'triton-grpc-protocol-key'"
+    assert (caught.value.status, caught.value.message) == (14, text)
+
+
+async def test_calls_without_inference_count_for_their_key(gateway: GatewayDouble) -> None:
+    secret = b"s"
+    key = ApiKey("k", digest_of(secret), frozenset(Scope), requests_per_second=0.001)
+    gateway.access = Access({}, "protocol", Keyring(ApiKeys((key,)), now=0.0))
+    service = Service(gateway)
+    path = "/inference.GRPCInferenceService/ServerMetadata"
+    work_for(service.let_in(path, {b"x-api-key": secret}))
+    await service.call(path, b"", CallContext())
+    with pytest.raises(RpcError) as caught:
+        await service.call(path, b"", CallContext())
+    assert caught.value.status == 8
+    assert [name for name, _ in caught.value.trailers] == [b"retry-after", b"grpc-retry-pushback-ms"]
 
 
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("/inference.GRPCInferenceService/ModelStreamInfer", "ModelStreamInfer is not served by this release"),
         ("/inference.GRPCInferenceService/Nothing", "unknown method '/inference.GRPCInferenceService/Nothing'"),
         ("/grpc.health.v1.Health/Watch", "unknown method '/grpc.health.v1.Health/Watch'"),
         ("", "unknown method ''"),
     ],
 )
 def test_other_methods_are_refused_unread(service: Service, path: str, text: str) -> None:
-    refusal = service.refusal(path)
-    assert refusal is not None
-    assert refusal.status == 12 and refusal.message.startswith(text)
+    with pytest.raises(RpcError) as caught:
+        service.let_in(path, {})
+    assert caught.value.status == 12 and caught.value.message.startswith(text)

@@ -28,5 +28,10 @@ def test_long_texts_are_cut_to_what_clients_accept(character: str) -> None:
     assert len(encode_message(message)) < 7100
 
 
+def test_spaces_at_the_ends_of_a_text_are_encoded() -> None:
+    assert encode_message("  got [4]. ") == b"%20%20got [4].%20"
+    assert encode_message("  ") == b"%20%20"
+
+
 def test_short_texts_are_not_touched() -> None:
     assert RpcError(INTERNAL, "ß" * 1000).message == "ß" * 1000

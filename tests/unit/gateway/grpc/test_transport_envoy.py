@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shoal.gateway.grpc import framing, open_calls
-from shoal.gateway.grpc.framing import frame
-from shoal.gateway.grpc.handlers import Handlers
+from shoal.gateway.grpc import open_calls, stream_flow
+from shoal.gateway.grpc.framing import FrameReader, frame
 from shoal.gateway.grpc.open_calls import AsgiMessage
 from shoal.gateway.grpc.schema import service_pb2
 from shoal.gateway.grpc.service import Service
 from shoal.gateway.grpc.transport_envoy import EnvoyCalls
-from shoal.gateway.scattered import Pieces
+from shoal.gateway.scattered import Pieces, joined
 
 if TYPE_CHECKING:
     from tests.unit.gateway.grpc.conftest import GatewayDouble
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
+STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
 
 
 class Connection:
@@ -58,7 +58,7 @@ class Connection:
 
 @pytest.fixture
 def calls(gateway: GatewayDouble) -> EnvoyCalls:
-    return EnvoyCalls(Service(Handlers(gateway)))
+    return EnvoyCalls(Service(gateway))
 
 
 def request(nbytes: int = 4) -> bytes:
@@ -109,7 +109,7 @@ async def test_a_failure_stands_in_the_headers(calls: EnvoyCalls) -> None:
 async def test_compressed_requests_are_served(
     calls: EnvoyCalls, gateway: GatewayDouble, limit: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shoal.gateway.grpc.transport_envoy._INFLATE_ASIDE_FROM_BYTES", limit)
+    monkeypatch.setattr("shoal.gateway.grpc.transport_envoy._ASIDE_FROM_BYTES", limit)
     packed = gzip.compress(request(1000)[5:])
     await answer(calls, Connection(b"\1" + len(packed).to_bytes(4) + packed), grpc_encoding="gzip")
     assert len(gateway.calls[0].inputs[0].data) == 1000
@@ -117,7 +117,7 @@ async def test_compressed_requests_are_served(
 
 async def test_a_method_that_is_not_served_is_refused_unread(calls: EnvoyCalls) -> None:
     connection = Connection(request(), request())
-    await answer(calls, connection, "/inference.GRPCInferenceService/ModelStreamInfer")
+    await answer(calls, connection, "/inference.GRPCInferenceService/Nothing")
     assert connection.status[0] == 12
     assert (await connection.receive())["body"] == request()
 
@@ -181,10 +181,8 @@ async def test_a_client_that_left_before_its_answer_is_no_error(calls: EnvoyCall
     assert len(gateway.calls) == 1
 
 
-async def test_a_message_that_is_too_large_is_refused_before_it_is_received(
-    calls: EnvoyCalls, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(framing, "MESSAGE_LIMIT_BYTES", 1000)
+async def test_a_message_that_is_too_large_is_refused_before_it_is_received(gateway: GatewayDouble) -> None:
+    calls = EnvoyCalls(Service(gateway), limit_nbytes=1000)
     connection = Connection(request(2000)[:100], request(2000)[100:200], b"never asked for")
     await answer(calls, connection)
     assert connection.status[0] == 8
@@ -193,3 +191,114 @@ async def test_a_message_that_is_too_large_is_refused_before_it_is_received(
 
 async def test_broken_time_limits_are_told(calls: EnvoyCalls) -> None:
     assert (await answer(calls, Connection(request()), grpc_timeout="soon")).status[0] == 13
+
+
+def stream_responses(connection: Connection) -> list[Any]:
+    reader = FrameReader()
+    reader.feed(connection.body)
+    found = []
+    while (received := reader.next()) is not None:
+        message = joined(received.message)
+        if received.is_compressed:
+            message = gzip.decompress(message)
+        found.append(service_pb2.ModelStreamInferResponse.FromString(message))
+    return found
+
+
+@pytest.mark.parametrize("cut", [1, 7, 10_000])
+async def test_a_stream_is_frames_in_and_frames_out(calls: EnvoyCalls, cut: int) -> None:
+    body = request(4) + request(500)
+    pieces = [body[start : start + cut] for start in range(0, len(body), cut)]
+    connection = await answer(calls, Connection(*pieces), STREAM)
+    assert connection.status == (0, "")
+    assert [message["type"] for message in connection.sent[-2:]] == ["http.response.body", "http.response.trailers"]
+    sizes = [len(response.infer_response.raw_output_contents[0]) for response in stream_responses(connection)]
+    assert sizes == [4, 500]
+
+
+async def test_messages_of_a_stream_may_be_compressed(calls: EnvoyCalls, gateway: GatewayDouble) -> None:
+    packed = gzip.compress(request(1000)[5:])
+    frames = b"\1" + len(packed).to_bytes(4) + packed + request(4)
+    await answer(calls, Connection(frames), STREAM, grpc_encoding="gzip")
+    assert [len(call.inputs[0].data) for call in gateway.calls] == [1000, 4]
+
+
+async def test_the_status_of_a_stream_stands_in_its_trailers(calls: EnvoyCalls) -> None:
+    connection = await answer(calls, Connection(request()[:7]), STREAM)
+    assert connection.sent[-1]["type"] == "http.response.trailers"
+    assert connection.status == (13, "request stream ends in the middle of a message, 2 bytes of it came")
+
+
+async def test_a_deadline_ends_a_stream_and_its_requests(calls: EnvoyCalls, gateway: GatewayDouble) -> None:
+    gateway.silent = True
+    connection = await answer(calls, Connection(request()), STREAM, grpc_timeout="50m")
+    assert connection.status == (4, "Deadline Exceeded")
+    assert gateway.cancelled == 1 and len(calls.open) == 0
+
+
+class Listener(Connection):
+    """A stream whose client sends nothing more after its pieces and does not close its half."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        super().__init__(*pieces, b"")
+        self.left = asyncio.Event()
+
+    async def receive(self) -> AsgiMessage:
+        if self._pieces != [b""]:
+            return await super().receive()
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+
+async def test_a_client_that_leaves_its_open_stream_cancels_its_requests(
+    calls: EnvoyCalls, gateway: GatewayDouble
+) -> None:
+    gateway.silent = True
+    connection = Listener(request())
+    answering = asyncio.create_task(answer(calls, connection, STREAM))
+    await asyncio.sleep(0.02)
+    assert gateway.calls and not answering.done()
+    connection.left.set()
+    await asyncio.wait_for(answering, 1)
+    assert gateway.cancelled == 1
+
+
+@pytest.mark.parametrize("requests", [1, 2])
+async def test_a_client_that_leaves_while_nothing_is_read_cancels_its_requests(
+    calls: EnvoyCalls, gateway: GatewayDouble, monkeypatch: pytest.MonkeyPatch, requests: int
+) -> None:
+    """Its half is closed, or more would come than may be in flight."""
+    monkeypatch.setattr(open_calls, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(stream_flow, "_MAX_REQUESTS", 1)
+    gateway.silent = True
+    connection = Connection(*(request() for _ in range(requests)))
+    answering = asyncio.create_task(answer(calls, connection, STREAM))
+    await asyncio.sleep(0.05)
+    assert len(gateway.calls) == 1 and not answering.done()
+    connection.is_there = False
+    await asyncio.wait_for(answering, 1)
+    assert gateway.cancelled == 1
+
+
+async def test_a_stream_that_is_not_read_any_more_ends_quietly(calls: EnvoyCalls) -> None:
+    connection = Connection(request())
+    connection.is_there = False
+    await answer(calls, connection, STREAM)
+    assert connection.sent == [] and len(calls.open) == 0
+
+
+@pytest.mark.parametrize("path", [INFER, STREAM])
+async def test_responses_are_compressed_for_clients_that_can_read_it(gateway: GatewayDouble, path: str) -> None:
+    calls = EnvoyCalls(Service(gateway), "low")
+    connection = await answer(calls, Connection(request(5000)), path, grpc_accept_encoding="identity, gzip")
+    assert (b"grpc-encoding", b"gzip") in connection.sent[0]["headers"]
+    assert connection.body[0] == 1 and len(connection.body) < 1000
+    plain = await answer(calls, Connection(request(5000)), path)
+    assert plain.body[0] == 0 and len(plain.body) > 5000
+
+
+async def test_other_responses_are_not_compressed(gateway: GatewayDouble) -> None:
+    calls = EnvoyCalls(Service(gateway), "high")
+    path = "/inference.GRPCInferenceService/ServerMetadata"
+    connection = await answer(calls, Connection(frame((b"",))), path, grpc_accept_encoding="gzip")
+    assert connection.body[0] == 0

@@ -58,6 +58,13 @@ def test_a_message_that_is_cut_off_is_refused(data: bytes) -> None:
         split_field([data], 7)
 
 
+def test_a_message_of_too_many_fields_is_refused() -> None:
+    with pytest.raises(DecodeError, match="more than 16384 fields"):
+        split_field([bytes(2) * 2**20], 7)
+    with pytest.raises(DecodeError, match="more than 16384 fields"):
+        split_field([b"\x3a\0" * 20_000], 7)
+
+
 @given(st.integers(0, 2**31))
 def test_a_field_prefix_is_what_protobuf_writes(nbytes: int) -> None:
     prefix = field_prefix(6, nbytes)

@@ -20,6 +20,11 @@ def test_known_headers_are_picked() -> None:
     assert headers.content_nbytes == 231
 
 
+def test_encodings_in_several_lines_are_one_list() -> None:
+    headers = read_headers([(b"accept-encoding", b"deflate"), (b"accept-encoding", b"gzip")])
+    assert headers.accept_encoding == "deflate, gzip"
+
+
 def test_without_the_header_everything_is_json() -> None:
     assert InferHeaders().json_nbytes(231) == 231
 

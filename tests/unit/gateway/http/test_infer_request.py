@@ -7,17 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from region_parts import BytesRegion, no_part
 from shoal.core.errors import ShoalError
 from shoal.gateway.http.infer_request import CallContext, OutputForm, ParsedRequest, parse_request
-from shoal.gateway.scattered import Pieces, contiguous
+from shoal.gateway.region_part import RegionPart
+from shoal.gateway.scattered import Pieces, RegionTensor, contiguous
 
-CONTEXT = CallContext("m", None, None, "")
+CONTEXT = CallContext("m", None, None, "", no_part)
 X = {"name": "X", "datatype": "INT32", "shape": [2], "data": [1, 2]}
 
 
-def parse(document: Any, tail: bytes = b"") -> ParsedRequest:
+def parse(document: Any, tail: bytes = b"", region: BytesRegion | None = None) -> ParsedRequest:
+    """`region` is what every name of a region means; None: there is none."""
     text = json.dumps(document).encode()
-    return parse_request(CONTEXT, [text + tail], len(text))
+    context = CONTEXT
+    if region is not None:
+        context = CONTEXT._replace(find_part=lambda name, offset, nbytes: RegionPart(region, offset, nbytes))
+    return parse_request(context, [text + tail], len(text))
 
 
 def binary(name: str, nbytes: Any) -> dict[str, Any]:
@@ -126,6 +132,45 @@ def test_missing_and_additional_bytes_are_told() -> None:
         400,
         "unexpected additional input data for model 'm'",
     )
+
+
+def in_region(name: str, nbytes: int, **parameters: Any) -> dict[str, Any]:
+    place = {"shared_memory_region": "r", "shared_memory_byte_size": nbytes}
+    return {"name": name, "datatype": "UINT8", "shape": [nbytes], "parameters": {**place, **parameters}}
+
+
+def test_inputs_in_regions_stand_between_those_of_the_body() -> None:
+    content = bytes(range(100)) * 100
+    inputs = [binary("A", 2), in_region("B", 2, shared_memory_offset=40), binary("C", 2), in_region("D", 5000)]
+    call = parse({"inputs": inputs}, b"aacc", BytesRegion(content)).call
+    assert [bytes(contiguous(tensor).data) for tensor in call.inputs] == [b"aa", b"\x28\x29", b"cc", content[:5000]]
+    assert [isinstance(tensor, RegionTensor) for tensor in call.inputs] == [False, False, False, True]
+    assert call.region_nbytes == 5000
+
+
+def test_outputs_in_regions_have_a_part_and_no_other_form() -> None:
+    region = BytesRegion(bytes(20))
+    place = {"shared_memory_region": "r", "shared_memory_offset": 4, "shared_memory_byte_size": 16}
+    outputs = [{"name": "Y", "parameters": {**place, "binary_data": False}}, {"name": "Z"}]
+    form = parse({"inputs": [X], "outputs": outputs}, region=region).form
+    assert form.forms == {"Y": OutputForm(False), "Z": OutputForm(False)}
+    assert list(form.regions) == ["Y"]
+    form.regions["Y"].write(b"y")
+    assert region.content[4:5] == b"y"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "what"),
+    [
+        ({"shared_memory_region": 5}, "'shared_memory_region': attempt to access JSON non-string as string"),
+        ({"shared_memory_offset": -1}, "'shared_memory_offset': attempt to access JSON non-unsigned-integer"),
+        ({"shared_memory_byte_size": "8"}, "'shared_memory_byte_size': attempt to access JSON non-unsigned-integer"),
+    ],
+)
+def test_the_parameters_of_a_region_have_types(parameters: dict[str, Any], what: str) -> None:
+    status, text = refusal({"inputs": [in_region("X", 8, **parameters)]})
+    assert status == 500
+    assert text.startswith(f"Unable to parse {what}")
 
 
 def test_a_shared_memory_region_that_cannot_be_is_not_found() -> None:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from gateway_models import add_sub, int32, served
+from region_parts import BytesRegion
 from shoal.core.errors import InvalidArgument
 from shoal.core.tensors import Tensor
 from shoal.gateway.http.infer_request import AnswerForm, OutputForm
 from shoal.gateway.http.infer_response import InferBody, render
 from shoal.gateway.models import ServedVersion
+from shoal.gateway.region_part import RegionPart
 from shoal.gateway.request import InferAnswer
 
 SUM, DIFF = int32("SUM", [3, 4]), int32("DIFF", [1, 0])
@@ -22,9 +24,11 @@ def rendered(
     forms: dict[str, OutputForm] | None = None,
     is_binary_default: bool = False,
     request_id: str = "",
+    in_region: str = "",
     model: ServedVersion = MODEL,
 ) -> InferBody:
-    form = AnswerForm(forms or {}, OutputForm(is_binary_default))
+    regions = {in_region: RegionPart(BytesRegion(bytes(8)), 0, 8)} if in_region else {}
+    form = AnswerForm(forms or {}, OutputForm(is_binary_default), regions)
     return render(InferAnswer("addsub", 1, request_id, outputs, {}), form, model)
 
 
@@ -39,6 +43,14 @@ def test_an_answer_is_json_by_default() -> None:
         ],
     }
     assert body.tail == []
+
+
+def test_an_output_in_a_region_has_no_data() -> None:
+    body = rendered(SUM._replace(data=b""), DIFF, forms={"SUM": OutputForm(False)}, in_region="SUM")
+    assert json.loads(body.json)["outputs"] == [
+        {"name": "SUM", "datatype": "INT32", "shape": [2]},
+        {"name": "DIFF", "datatype": "INT32", "shape": [2], "data": [1, 0]},
+    ]
 
 
 def test_the_request_s_id_is_echoed() -> None:

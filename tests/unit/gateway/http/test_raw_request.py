@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from gateway_models import add_sub, one_input
+from region_parts import no_part
 from shoal.core.errors import InvalidArgument
 from shoal.core.model_config import from_json
 from shoal.core.tensors import Tensor
@@ -12,7 +13,7 @@ from shoal.gateway.http.infer_request import CallContext, OutputForm
 from shoal.gateway.http.raw_request import parse_raw_request
 from shoal.gateway.scattered import contiguous
 
-CONTEXT = CallContext("m", None, None, "")
+CONTEXT = CallContext("m", None, None, "", no_part)
 
 
 def tensor(body: bytes, config: dict[str, Any]) -> Tensor:

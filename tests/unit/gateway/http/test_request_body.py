@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from shoal.gateway.admission import Admission, Overloaded
+from shoal.gateway.admission import Admission
+from shoal.gateway.errors import Overloaded
 from shoal.gateway.http.asgi import Receive
 from shoal.gateway.http.request_body import ClientLeft, RequestBody
 
@@ -24,7 +25,7 @@ def piece(body: bytes, more: bool) -> MutableMapping[str, Any]:
 
 
 async def test_a_body_is_kept_in_the_pieces_in_which_it_came_until_it_is_taken() -> None:
-    body = RequestBody(Admission(), 3)
+    body = RequestBody(Admission(), "m", 3)
     body.enter()
     await body.read(received(piece(b"ab", True), piece(b"c", False)))
     assert body.take() == [b"ab", b"c"]
@@ -33,9 +34,9 @@ async def test_a_body_is_kept_in_the_pieces_in_which_it_came_until_it_is_taken()
 
 async def test_a_body_of_undeclared_size_is_counted_as_it_comes() -> None:
     admission = Admission(max_bytes=100)
-    body = RequestBody(admission, 0)
+    body = RequestBody(admission, "m", 0)
     body.enter()
-    admission.enter(90)
+    admission.enter(90, "m")
     with pytest.raises(Overloaded):
         await body.read(received(piece(bytes(8), True), piece(bytes(8), True)))
     assert admission.nbytes == 98
@@ -44,7 +45,7 @@ async def test_a_body_of_undeclared_size_is_counted_as_it_comes() -> None:
 
 
 async def test_a_client_that_leaves_in_the_middle_of_a_body_is_told_apart() -> None:
-    body = RequestBody(Admission(), 9)
+    body = RequestBody(Admission(), "m", 9)
     body.enter()
     with pytest.raises(ClientLeft):
         await body.read(received(piece(b"ab", True), {"type": "http.disconnect"}))

@@ -51,7 +51,7 @@ def spawned(actions: list[Action]) -> list[int]:
 
 
 def version_state(scene: Scene) -> VersionState:
-    return version_states(MODEL, {"agent": scene.planner.statuses()})[1]
+    return version_states(MODEL, {"agent": scene.planner.statuses()}, lambda _: None)[1]
 
 
 def test_a_fresh_instance_loads_beside_the_old_one_and_is_not_listed() -> None:

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 
 from onnx_models import BFLOAT16, FLOAT, STRING, write_add, write_add_sub, write_identity, write_model
-from requests_to_execute import backend_request, tensor
+from requests_to_execute import backend_request, responses_of, tensor
 from shoal.core.datatypes import decode_bytes, encode_bytes
 from shoal.core.errors import InternalError, InvalidArgument, ShoalError, Unavailable, Unsupported
 from shoal.core.model_config import from_json
@@ -57,7 +57,7 @@ def pair(a: float, b: float, rows: int = 1, **fields: Any) -> Request:
 
 def test_a_batch_is_one_run_and_comes_apart_again(tmp_path: Path) -> None:
     execution = add_sub(tmp_path).execute([pair(1, 2), pair(5, 3, rows=2)])
-    first, second = execution.responses
+    first, second = responses_of(execution)
     assert shown(first) == {"SUM": [[3] * 4], "DIFF": [[-1] * 4]}
     assert shown(second) == {"SUM": [[8] * 4] * 2, "DIFF": [[2] * 4] * 2}
     assert execution.input_end_ns <= execution.output_start_ns
@@ -65,26 +65,26 @@ def test_a_batch_is_one_run_and_comes_apart_again(tmp_path: Path) -> None:
 
 def test_only_outputs_that_somebody_asked_for_are_computed(tmp_path: Path) -> None:
     execution = add_sub(tmp_path).execute([pair(1, 2, outputs=("DIFF",))])
-    assert [list(shown(response)) for response in execution.responses] == [["DIFF"]]
+    assert [list(shown(response)) for response in responses_of(execution)] == [["DIFF"]]
 
 
 def test_outputs_of_one_execution_survive_the_next(tmp_path: Path) -> None:
     backend = add_sub(tmp_path)
-    first = backend.execute([pair(1, 2)]).responses[0]
+    first = responses_of(backend.execute([pair(1, 2)]))[0]
     backend.execute([pair(10, 20)])
     assert shown(first)["SUM"] == [[3] * 4]
 
 
 def test_a_request_that_cannot_be_read_fails_alone(tmp_path: Path) -> None:
     broken = backend_request(Tensor("A", "FP32", (1, 4), b"short"), tensor("B", [[1] * 4]))
-    bad, good = add_sub(tmp_path).execute([broken, pair(1, 2)]).responses
+    bad, good = responses_of(add_sub(tmp_path).execute([broken, pair(1, 2)]))
     assert isinstance(bad.error, InvalidArgument)
     assert shown(good)["SUM"] == [[3] * 4]
 
 
 def test_a_batch_without_a_readable_request_is_not_run(tmp_path: Path) -> None:
     broken = backend_request(Tensor("A", "FP32", (1, 4), b"short"))
-    (bad,) = add_sub(tmp_path).execute([broken]).responses
+    (bad,) = responses_of(add_sub(tmp_path).execute([broken]))
     assert isinstance(bad.error, InvalidArgument)
 
 
@@ -97,7 +97,7 @@ def test_a_model_without_batching(tmp_path: Path) -> None:
     write_add(model_file(tmp_path), dims=(2, 2))
     fields = {"input": [field("A", 2, 2), field("B", 2, 2)], "output": [field("SUM", 2, 2)]}
     inputs = (tensor("A", [[1, 2], [3, 4]]), tensor("B", [[1, 1], [1, 1]]))
-    (response,) = loaded(source(tmp_path, **fields)).execute([backend_request(*inputs, batch_size=0)]).responses
+    (response,) = responses_of(loaded(source(tmp_path, **fields)).execute([backend_request(*inputs, batch_size=0)]))
     assert shown(response) == {"SUM": [[2, 3], [4, 5]]}
 
 
@@ -105,7 +105,7 @@ def test_text_goes_in_and_out(tmp_path: Path) -> None:
     write_identity(model_file(tmp_path), STRING)
     fields = {"input": [field("IN", 2, data_type="TYPE_STRING")], "output": [field("OUT", 2, data_type="TYPE_STRING")]}
     words = Tensor("IN", "BYTES", (1, 2), encode_bytes(["grüße".encode(), b""]))
-    (response,) = loaded(source(tmp_path, max_batch_size=4, **fields)).execute([backend_request(words)]).responses
+    (response,) = responses_of(loaded(source(tmp_path, max_batch_size=4, **fields)).execute([backend_request(words)]))
     assert list(decode_bytes(response.outputs[0].data)) == ["grüße".encode(), b""]
 
 
@@ -115,7 +115,7 @@ def test_bfloat16_travels_as_its_bits(tmp_path: Path) -> None:
     backend = loaded(source(tmp_path, max_batch_size=4, **fields))
     bits = np.array([[0x3F80, 0x4000]], np.uint16)
     request = backend_request(Tensor("IN", "BF16", (1, 2), bits.tobytes()))
-    first = backend.execute([request, request]).responses
+    first = responses_of(backend.execute([request, request]))
     assert [bytes(response.outputs[0].data) for response in first] == [bits.tobytes()] * 2
 
 
@@ -137,7 +137,7 @@ def test_a_reshape_stands_between_client_and_model(tmp_path: Path) -> None:
     fields = {"input": [field("A", 2, 2, **reshape), field("B", 4)], "output": [field("SUM", 2, 2, **reshape)]}
     square = Tensor("A", "FP32", (1, 2, 2), np.ones(4, np.float32).tobytes())
     request = backend_request(square, tensor("B", [[1, 2, 3, 4]]))
-    (response,) = loaded(source(tmp_path, max_batch_size=4, **fields)).execute([request]).responses
+    (response,) = responses_of(loaded(source(tmp_path, max_batch_size=4, **fields)).execute([request]))
     assert shown(response) == {"SUM": [[[2, 3], [4, 5]]]}
 
 
@@ -149,9 +149,9 @@ def test_an_optional_input_may_be_left_out(tmp_path: Path) -> None:
     write_model(path, nodes, tensors, [("SUM", FLOAT, ("batch", 1))], [default])
     fields = {"input": [field("A", -1, 1), field("B", 1, optional=True)], "output": [field("SUM", -1, 1)]}
     backend = loaded(source(tmp_path, **fields))
-    (left_out,) = backend.execute([backend_request(tensor("A", [[1]]), batch_size=0)]).responses
+    (left_out,) = responses_of(backend.execute([backend_request(tensor("A", [[1]]), batch_size=0)]))
     given = Tensor("B", "FP32", (1,), np.float32(5).tobytes())
-    (replaced,) = backend.execute([backend_request(tensor("A", [[1]]), given, batch_size=0)]).responses
+    (replaced,) = responses_of(backend.execute([backend_request(tensor("A", [[1]]), given, batch_size=0)]))
     assert (shown(left_out), shown(replaced)) == ({"SUM": [[11]]}, {"SUM": [[6]]})
 
 
@@ -212,7 +212,7 @@ def test_parameters_reach_the_session(tmp_path: Path) -> None:
     parameters = {key: {"string_value": value} for key, value in values.items()}
     fields = {"input": [field("A", 4), field("B", 4)], "output": [field("SUM", 4)], "parameters": parameters}
     backend = loaded(source(tmp_path, max_batch_size=4, **fields))
-    assert shown(backend.execute([pair(1, 2)]).responses[0]) == {"SUM": [[3] * 4]}
+    assert shown(responses_of(backend.execute([pair(1, 2)]))[0]) == {"SUM": [[3] * 4]}
     backend.unload()
 
 
@@ -229,7 +229,7 @@ def test_nothing_refers_to_the_inputs_after_an_execution(
     datatype = data_type.removeprefix("TYPE_").replace("STRING", "BYTES")
     memory = np.zeros(4096 * {"FP32": 4, "BF16": 2, "BYTES": 4}[datatype], np.uint8)
     requests = [backend_request(Tensor("IN", datatype, (1, 4096), memory.data.toreadonly())) for _ in range(count)]
-    responses = backend.execute(requests).responses
+    responses = responses_of(backend.execute(requests))
     before = bytes(responses[0].outputs[0].data)
     memory[:] = 1
     assert bytes(responses[0].outputs[0].data) == before
@@ -239,5 +239,5 @@ def test_nothing_refers_to_the_inputs_after_an_execution(
 
 
 def test_outputs_say_that_nobody_will_write_to_them(tmp_path: Path) -> None:
-    (response,) = add_sub(tmp_path).execute([pair(1, 2)]).responses
+    (response,) = responses_of(add_sub(tmp_path).execute([pair(1, 2)]))
     assert all(isinstance(t.data, memoryview) and t.data.readonly for t in response.outputs)

@@ -3,22 +3,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from textwrap import dedent
 from time import monotonic_ns
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
-from shoal.core.errors import Code, InternalError, Unsupported
-from shoal.core.model_config import from_json
+from python_backend import X, Y, request, source_of, values
+from requests_to_execute import responses_of
+from shoal.core.errors import Code, InternalError
 from shoal.core.tensors import Tensor
 from shoal.memory import Arena, ArenaReader
-from shoal.workers.backend import InstanceSpec, ModelSource, Request, Response
+from shoal.workers.backend import Request, Response
 from shoal.workers.backends.python import PythonBackend
 
 ECHO = """
@@ -34,73 +32,24 @@ ECHO = """
             ]
 """
 
-X = {"name": "X", "data_type": "TYPE_FP32", "dims": [4]}
-Y = {"name": "Y", "data_type": "TYPE_FP32", "dims": [4]}
-
 Load = Callable[..., PythonBackend]
 
 
-@pytest.fixture(autouse=True)
-def restored_imports() -> Iterator[None]:
-    path, modules, dont_write = sys.path[:], dict(sys.modules), sys.dont_write_bytecode
-    yield
-    sys.path[:], sys.dont_write_bytecode = path, dont_write
-    for name in set(sys.modules) - set(modules):
-        if name.startswith(("1", "triton_python_", "c_python_")):
-            del sys.modules[name]
-
-
-def source_of(directory: Path, text: str, **config: Any) -> ModelSource:
-    (directory / "1").mkdir()
-    (directory / "1" / "model.py").write_text(dedent(text))
-    raw = {"name": "m", "max_batch_size": 0, "input": [X], "output": [Y]} | config
-    return ModelSource("m", 1, str(directory), from_json(raw), {})
-
-
-@pytest.fixture
-def load(tmp_path: Path) -> Iterator[Load]:
-    loaded: list[PythonBackend] = []
-
-    def loading(text: str, **config: Any) -> PythonBackend:
-        backend = PythonBackend()
-        backend.load(source_of(tmp_path, text, **config), InstanceSpec("m_0", "CPU", 0))
-        loaded.append(backend)
-        return backend
-
-    yield loading
-    for backend in loaded:
-        backend.unload()
-
-
-def request(
-    array: npt.NDArray[Any] | None = None,
-    *,
-    outputs: Sequence[str] = (),
-    batch_size: int = 0,
-    parameters: Mapping[str, int | str] | None = None,
-) -> Request:
-    given = np.arange(4, dtype=np.float32) if array is None else array
-    inputs = (Tensor("X", "FP32", given.shape, memoryview(given.tobytes())),)
-    return Request(
-        "id", 0, 0, 0, 0, batch_size, inputs, tuple(outputs), parameters or {}, "", is_cancelled=lambda: False
-    )
-
-
 def answer(backend: PythonBackend, one: Request) -> Response:
-    (response,) = backend.execute([one]).responses
+    (response,) = responses(backend, one)
     return response
 
 
-def values(tensor: Tensor, dtype: npt.DTypeLike = np.float32) -> list[Any]:
-    found: list[Any] = np.frombuffer(tensor.data, dtype).tolist()
-    return found
+def responses(backend: PythonBackend, *requests: Request) -> list[Response]:
+    """One for each request."""
+    return responses_of(backend.execute(requests))
 
 
 def test_each_request_gets_its_own_response(load: Load) -> None:
     backend = load(ECHO)
     before = monotonic_ns()
     execution = backend.execute([request(), request(np.ones(4, np.float32))])
-    assert [values(response.outputs[0]) for response in execution.responses] == [[0, 1, 2, 3], [1, 1, 1, 1]]
+    assert [values(response.outputs[0]) for response in responses_of(execution)] == [[0, 1, 2, 3], [1, 1, 1, 1]]
     assert before <= execution.input_end_ns <= execution.output_start_ns <= monotonic_ns()
 
 
@@ -201,7 +150,7 @@ def test_errors_keep_their_code_and_concern_one_request(load: Load) -> None:
                 error = pb_utils.TritonError("not you", pb_utils.TritonError.NOT_FOUND)
                 return [pb_utils.InferenceResponse(error=error), pb_utils.InferenceResponse([])]
     """
-    refused, fine = load(text).execute([request(), request()]).responses
+    refused, fine = responses(load(text), request(), request())
     assert refused.error is not None
     assert (refused.error.code, refused.error.message, refused.outputs) == (Code.NOT_FOUND, "not you", ())
     assert (fine.error, fine.outputs) == (None, ())
@@ -272,7 +221,7 @@ def test_an_output_that_cannot_be_encoded_fails_its_request_alone(load: Load) ->
                 bad = pb_utils.Tensor("Y", np.array(["\\udc80"], dtype=object))
                 return [pb_utils.InferenceResponse([bad]), pb_utils.InferenceResponse([])]
     """
-    bad, fine = load(text).execute([request(), request()]).responses
+    bad, fine = responses(load(text), request(), request())
     assert bad.error is not None
     assert "for model 'm_0', message: UnicodeEncodeError" in bad.error.message
     assert fine.error is None
@@ -301,12 +250,6 @@ def test_too_large_a_batch_is_refused(load: Load) -> None:
     array = np.zeros((2, 4), np.float32)
     with pytest.raises(InternalError, match=r"^batch size 4 for 'm_0', max allowed is 2$"):
         backend.execute([request(array, batch_size=2), request(array, batch_size=2)])
-
-
-def test_a_decoupled_model_loads_and_says_that_it_cannot_execute_yet(load: Load) -> None:
-    backend = load(ECHO, model_transaction_policy={"decoupled": True})
-    with pytest.raises(Unsupported, match="model 'm' uses the decoupled transaction policy, which is not available"):
-        backend.execute([request()])
 
 
 def test_a_failing_initialize_fails_the_load(load: Load, tmp_path: Path) -> None:

@@ -3,25 +3,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from requests_to_execute import infer_request, items_of, large_tensor, tensor
+from requests_to_execute import large_tensor, tensor
 from shoal.core.encoding import SCHEMA, decode
 from shoal.core.errors import Code, InvalidArgument, ShoalError
-from shoal.core.messages import InferResponse, Timings
+from shoal.core.messages import OUT_OF_ORDER, InferResponse, Timings
 from shoal.core.tensors import ArenaRef
 from shoal.memory import Arena, Packed, pack
-from shoal.workers.executor.answers import Answer, KeptAnswers, answer, lost
-from shoal.workers.executor.execution import Answered, Result
+from shoal.workers.executor.answered import NO_RESPONSE, Answered, failed
+from shoal.workers.executor.answers import ONLY, Answer, KeptAnswers, Place, answer, lost
 
 TIMES = Timings(1, 2, 3, 4)
 
 
-def result(answered: Answered, executed: bool = True) -> Result:
-    (item,) = items_of(infer_request(tensor("A", [[1.0]]), counter=9))
-    return Result(item, answered, executed, TIMES)
-
-
-def refused(error: ShoalError) -> Answered:
-    return Answered(Packed((), [], None), {}, error)
+def made(answered: Answered, executed: bool = True, place: Place = ONLY) -> Answer:
+    return answer(9, answered, executed, TIMES, place)
 
 
 def decoded(given: Answer) -> InferResponse:
@@ -36,7 +31,7 @@ def failure(given: Answer) -> tuple[int, str]:
 
 def test_outputs_follow_the_header_untouched() -> None:
     x, y = tensor("X", [[1.0]]), tensor("Y", [[2.0]])
-    given = answer(result(Answered(pack((x, y), None, "g"), {"p": 1}, None)))
+    given = made(Answered(pack((x, y), None, "g"), {"p": 1}, None))
     message = decoded(given)
     assert [(o.name, o.ref.offset) for o in message.outputs] == [("X", 0), ("Y", 4)]
     assert (given.buffers, given.generation) == ((x.data, y.data), None)
@@ -46,7 +41,7 @@ def test_outputs_follow_the_header_untouched() -> None:
 
 def test_outputs_in_a_block_are_referred_to_and_do_not_count_as_kept_bytes(tmp_path: Path) -> None:
     arena = Arena.open("executor-1", 2**24, tmp_path)
-    given = answer(result(Answered(pack([large_tensor("X")], arena, "g"), {}, None)))
+    given = made(Answered(pack([large_tensor("X")], arena, "g"), {}, None))
     (output,) = decoded(given).outputs
     assert isinstance(output.ref, ArenaRef)
     assert (given.buffers, given.generation) == ((), output.ref.generation)
@@ -55,7 +50,7 @@ def test_outputs_in_a_block_are_referred_to_and_do_not_count_as_kept_bytes(tmp_p
 
 
 def test_an_error_carries_no_outputs() -> None:
-    given = answer(result(refused(InvalidArgument("no")), executed=False))
+    given = made(failed(InvalidArgument("no")), executed=False)
     message = decoded(given)
     assert (message.error, message.outputs, message.executed) == ((Code.INVALID_ARG, "no"), (), False)
     assert (given.buffers, given.generation) == ((), None)
@@ -63,11 +58,22 @@ def test_an_error_carries_no_outputs() -> None:
 
 def test_parameters_that_cannot_travel_become_an_error() -> None:
     parameters: Any = {"p": object()}
-    assert failure(answer(result(Answered(Packed((), [], None), parameters, None))))[0] == Code.INTERNAL
+    assert failure(made(Answered(Packed((), [], None), parameters, None)))[0] == Code.INTERNAL
 
 
-def test_an_answer_that_is_gone_is_unavailable() -> None:
+def test_a_response_that_only_ends_its_request_says_so() -> None:
+    message = decoded(made(NO_RESPONSE, place=Place(7, True, True)))
+    assert (message.response_index, message.final, message.is_empty) == (7, True, True)
+
+
+def test_an_error_is_a_response_whatever_it_takes_the_place_of() -> None:
+    message = decoded(made(failed(InvalidArgument("no")), place=Place(7, True, True)))
+    assert (message.response_index, message.final, message.is_empty) == (7, True, False)
+
+
+def test_an_answer_that_is_gone_is_unavailable_and_ends_a_request_whatever_came_before() -> None:
     code, message = failure(lost(9))
+    assert (decoded(lost(9)).response_index, decoded(lost(9)).final) == (OUT_OF_ORDER, True)
     assert code == Code.UNAVAILABLE
     assert "no longer kept" in message
 
@@ -130,8 +136,8 @@ def test_a_second_answer_replaces_the_first() -> None:
 
 def test_errors_of_every_kind_can_be_sent() -> None:
     for kind in ShoalError.__subclasses__():
-        assert failure(answer(result(refused(kind("text"))))) == (int(kind.code), "text")
+        assert failure(made(failed(kind("text")))) == (int(kind.code), "text")
 
 
 def test_an_error_whose_text_is_no_text_can_be_sent() -> None:
-    assert failure(answer(result(refused(InvalidArgument("file \udcff"))))) == (3, "file \\udcff")
+    assert failure(made(failed(InvalidArgument("file \udcff")))) == (3, "file \\udcff")

@@ -4,26 +4,30 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from idle_backend import IdleBackend
 from requests_to_execute import NO_MEMORY, infer_request, items_of, large_tensor, tensor
+from shoal.core.encoding import SCHEMA, decode
 from shoal.core.errors import InternalError, InvalidArgument, Unavailable
+from shoal.core.messages import InferRequest, InferResponse
 from shoal.core.tensors import ArenaRef
 from shoal.memory import Arena, ArenaReader
 from shoal.workers import board
-from shoal.workers.backend import Execution, Request, Response
+from shoal.workers.backend import Execution, Request, Response, SenderClosed
+from shoal.workers.executor.course import Course
 from shoal.workers.executor.execution import Outcome, Running, execute
 from shoal.workers.executor.host_memory import HostMemory
 from shoal.workers.executor.item import Item
+from shoal.workers.executor.stream import Sent, Stream
 
 
 class Scripted(IdleBackend):
     """A backend whose executions are what the test says; `seen` are the batches it was given."""
 
-    def __init__(self, script: Callable[[Sequence[Request]], Sequence[Response]]) -> None:
+    def __init__(self, script: Callable[[Sequence[Request]], Sequence[Response | None]]) -> None:
         self._script = script
         self.seen: list[list[str]] = []
 
@@ -293,3 +297,94 @@ def test_what_a_strange_backend_gives_as_data_fails_its_request_alone() -> None:
 
     outcome = execute(Scripted(answers), "m_0", 8, [item("a")], NO_MEMORY)
     assert errors(outcome)[0].startswith("the response cannot be sent: ")
+
+
+class Posted:
+    """What streams hand over to the loop, which runs at once: indexes, finals and error texts of their responses."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, bool, str]] = []
+        self.ends = 0
+
+    def open_stream(self, header: InferRequest, queue_ns: int, course: Course) -> Stream:
+        return Stream(header, queue_ns, course, memory=NO_MEMORY, post=lambda call: call(), receiver=self)
+
+    def sent(self, stream: Stream, sent: Sent) -> None:
+        message = cast(InferResponse, decode(SCHEMA[InferResponse][0], sent.answer.header))
+        self.heard.append((message.response_index, message.final, message.error[1] if message.error else ""))
+
+    def dropped(self, stream: Stream, block: int | None) -> None:
+        raise AssertionError("nobody has cancelled anything")
+
+    def ended(self, stream: Stream) -> None:
+        self.ends += 1
+
+    def items(self, *names: str) -> list[Item]:
+        requests = [infer_request(tensor("A", [[1.0]]), request_id=name, counter=ord(name)) for name in names]
+        return items_of(*requests, now_ns=time.monotonic_ns(), open_stream=self.open_stream)
+
+
+def test_requests_with_senders_are_answered_by_these_and_the_others_as_ever() -> None:
+    posted = Posted()
+
+    def answer(requests: Sequence[Request]) -> Sequence[Response | None]:
+        sender = requests[0].open_sender()
+        assert requests[0].open_sender() is sender
+        sender.send(Response((), {}, None), False)
+        sender.send(None, True)
+        return [None, Response((), {}, None)]
+
+    items = posted.items("a", "b")
+    outcome = execute(Scripted(answer), "m_0", 8, items, NO_MEMORY)
+    assert [result.item for result in outcome.results] == items[1:]
+    assert posted.heard == [(0, False, ""), (1, True, "")]
+    assert outcome.computed is not None
+    assert outcome.computed.inferences == 2
+
+
+def test_a_sender_goes_on_after_the_execution_but_none_is_opened_any_more() -> None:
+    posted, kept = Posted(), []
+
+    def answer(requests: Sequence[Request]) -> Sequence[Response | None]:
+        kept.append(requests[0].open_sender())
+        return [None]
+
+    (item,) = posted.items("a")
+    execute(Scripted(answer), "m_0", 8, [item], NO_MEMORY)
+    assert item.request.inputs == ()
+    kept[0].send(Response((), {}, None), True)
+    assert posted.heard == [(0, True, "")]
+    (late,) = posted.items("b")
+    execute(Scripted(echo), "m_0", 8, [late], NO_MEMORY)
+    with pytest.raises(SenderClosed, match="during the execution only"):
+        late.open_sender()
+
+
+def test_an_exception_ends_what_senders_have_not_ended() -> None:
+    posted = Posted()
+
+    def fail(requests: Sequence[Request]) -> Sequence[Response | None]:
+        requests[0].open_sender().send(None, True)
+        requests[1].open_sender().send(Response((), {}, None), False)
+        raise ValueError("on purpose")
+
+    ended, begun, plain = posted.items("a", "b", "c")
+    outcome = execute(Scripted(fail), "m_0", 8, [ended, begun, plain], NO_MEMORY)
+    assert posted.heard == [(0, True, ""), (0, False, ""), (1, True, "on purpose")]
+    assert [result.item for result in outcome.results] == [plain]
+
+
+def test_a_response_to_a_request_that_a_sender_answers_ends_it() -> None:
+    posted = Posted()
+
+    def answer(requests: Sequence[Request]) -> Sequence[Response | None]:
+        requests[0].open_sender()
+        return [Response((), {}, None)]
+
+    assert execute(Scripted(answer), "m_0", 8, posted.items("a"), NO_MEMORY).results == []
+    assert posted.heard == [(0, True, "the backend gave a response to a request that it answers by a sender")]
+
+
+def test_nothing_for_a_request_without_a_sender_is_its_error() -> None:
+    outcome = execute(Scripted(lambda _: [None]), "m_0", 8, [item("a")], NO_MEMORY)
+    assert errors(outcome) == ["the backend gave a request no response"]

@@ -97,6 +97,7 @@ def test_an_instance_loads_executes_in_order_and_unloads(board_fd: int) -> None:
     instance, loop, reported = make(board_fd)
     assert all(instance.offer(work(batch_id)) for batch_id in (1, 2))
     instance.finish()
+    instance.end()
     thread = threading.Thread(target=instance.run)
     thread.start()
     loop.run(4)
@@ -120,7 +121,7 @@ def test_a_failed_load_is_reported_and_ends_the_thread(board_fd: int, raised: Ba
 def test_a_failed_unload_is_an_unload(board_fd: int, raised: BaseException) -> None:
     Recording.unload_raises = raised
     instance, loop, reported = make(board_fd)
-    instance.finish()
+    instance.end()
     instance.run()
     loop.run(2)
     assert reported.reports[-1] == ("unloaded",)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from requests_to_execute import batch_of, infer_request, items_of, large_tensor, tensor
+from requests_to_execute import batch_of, infer_request, items_of, large_tensor, no_stream, tensor
 from shoal.core.errors import Cancelled, Unavailable
 from shoal.memory import Arena, ArenaReader
 from shoal.workers.executor.item import decode_items
@@ -25,7 +25,7 @@ def test_each_item_gets_its_own_header_and_payload() -> None:
 
 def test_inputs_are_views_of_the_message() -> None:
     batch, payload = batch_of(infer_request(tensor("A", [[1]])))
-    (item,) = decode_items(batch, payload, 0)
+    (item,) = decode_items(batch, payload, 0, no_stream)
     data = item.request.inputs[0].data
     assert isinstance(data, memoryview)
     assert data.obj is payload.obj

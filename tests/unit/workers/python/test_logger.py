@@ -2,24 +2,21 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from shoal.telemetry import logs
+from shoal.telemetry.log_settings import LogSettings
 from shoal.workers.python.error import TritonModelException
 from shoal.workers.python.logger import Logger, bind_instance
 
 
 @pytest.fixture
-def written() -> Iterator[io.StringIO]:
-    root = logging.getLogger("shoal")
-    before = root.handlers[:], root.level, root.propagate
+def written() -> io.StringIO:
     stream = io.StringIO()
-    logs.configure(logging.DEBUG, stream)
-    yield stream
-    root.handlers[:], root.level, root.propagate = before
+    logs.configure(LogSettings(verbose_level=1), stream)
+    return stream
 
 
 def only_line(stream: io.StringIO) -> dict[str, object]:

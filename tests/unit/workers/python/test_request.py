@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from requests_to_execute import no_sender
 from shoal.workers.backend import Request
 from shoal.workers.python.error import TritonModelException
 from shoal.workers.python.request import (
@@ -16,7 +17,9 @@ from shoal.workers.python.request import (
     MemoryType,
     PreferredMemory,
     from_backend,
+    sender_of,
 )
+from shoal.workers.python.response_sender import InferenceResponseSender
 from shoal.workers.python.tensor import Tensor
 
 TENSOR = Tensor("X", np.zeros(1, np.float32))
@@ -33,7 +36,12 @@ REQUEST = Request(
     parameters={"n": 4, "yes": True},
     traceparent="00-1-2-01",
     is_cancelled=lambda: True,
+    open_sender=no_sender,
 )
+
+
+def never_made() -> InferenceResponseSender:
+    raise AssertionError("a sender was made")
 
 
 def made(**changes: Any) -> InferenceRequest:
@@ -42,7 +50,7 @@ def made(**changes: Any) -> InferenceRequest:
 
 
 def test_a_given_request_tells_everything_that_the_client_sent() -> None:
-    request = from_backend(REQUEST, [TENSOR], ["Y", "Z"])
+    request = from_backend(REQUEST, [TENSOR], ["Y", "Z"], never_made)
     assert request.inputs() == [TENSOR]
     assert request.requested_output_names() == ["Y", "Z"]
     assert (request.request_id(), request.correlation_id(), request.flags(), request.timeout()) == (
@@ -58,7 +66,7 @@ def test_a_given_request_tells_everything_that_the_client_sent() -> None:
 
 
 def test_a_given_request_without_trace_has_no_context() -> None:
-    assert from_backend(REQUEST._replace(traceparent=""), [], []).trace().get_context() is None
+    assert from_backend(REQUEST._replace(traceparent=""), [], [], never_made).trace().get_context() is None
 
 
 def test_a_made_request_keeps_what_it_was_made_with() -> None:
@@ -117,9 +125,20 @@ async def test_calling_other_models_asynchronously_says_that_it_is_not_available
         await made().async_exec(decoupled=True)
 
 
-def test_a_response_sender_is_not_available() -> None:
-    with pytest.raises(TritonModelException, match=r"get_response_sender\(\) is not available in this release"):
-        from_backend(REQUEST, [], []).get_response_sender()
+def test_the_response_sender_is_made_when_it_is_asked_for_and_then_the_same() -> None:
+    sender = cast(InferenceResponseSender, object())
+    made_senders = [sender]
+    request = from_backend(REQUEST, [], [], made_senders.pop)
+    assert request.get_response_sender() is sender
+    assert request.get_response_sender() is sender
+
+
+@pytest.mark.parametrize("whose", ["the model's own", "one that was executed"])
+def test_other_requests_have_no_response_sender(whose: str) -> None:
+    request = made() if whose == "the model's own" else from_backend(REQUEST, [], [], never_made)
+    assert sender_of(request) is None
+    with pytest.raises(TritonModelException, match=r"can be had of requests that execute\(\) was given, before it re"):
+        request.get_response_sender()
 
 
 def test_release_of_everything_is_accepted() -> None:

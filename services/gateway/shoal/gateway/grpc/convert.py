@@ -11,19 +11,19 @@ from shoal.gateway.grpc.contents import typed_contents
 from shoal.gateway.grpc.model_version import parse_version
 from shoal.gateway.grpc.parameters import (
     NO_PARAMETERS,
+    find_region,
     read_classes,
     read_request_parameters,
-    refuse_region,
     write_parameters,
 )
 from shoal.gateway.grpc.schema import service_pb2
 from shoal.gateway.grpc.wire import field_prefix, split_field
+from shoal.gateway.limits import MAX_RANK, MESSAGE_LIMIT_BYTES
 from shoal.gateway.models import ServedVersion
+from shoal.gateway.region_part import FindPart, RegionPart
+from shoal.gateway.region_tensors import region_input, unread_nbytes
 from shoal.gateway.request import InferAnswer, InferCall
 from shoal.gateway.scattered import Input, Pieces, joined, tensor_of, views_of
-
-#: The largest message that gRPC can carry.
-MESSAGE_LIMIT_BYTES = 2**31 - 1
 
 #: From this size on cutting the raw contents out of a request is cheaper than having protobuf copy them.
 _SPLIT_FROM_BYTES = 64 * 1024
@@ -52,13 +52,15 @@ def decode_infer(message: Received) -> InferMessage:
     return InferMessage(service_pb2.ModelInferRequest.FromString(rest), [*raw])
 
 
-def to_call(message: InferMessage, deadline_s: float | None, traceparent: str) -> InferCall:
+def to_call(message: InferMessage, deadline_s: float | None, traceparent: str, find_part: FindPart) -> InferCall:
     """The call that a request asks for; its inputs keep the received message alive.
 
-    Raises InvalidArgument in Triton's words, naming model and tensor, when the request contradicts itself.
+    Raises InvalidArgument in Triton's words, naming model and tensor, when the request contradicts itself, and what
+    `find_part` raises for parts of shared-memory regions.
     """
     request = message.request
     settings = read_request_parameters(request.parameters) if request.parameters else NO_PARAMETERS
+    inputs, has_regions = _inputs(message, find_part)
     return InferCall(
         model=request.model_name,
         version=parse_version(request.model_version),
@@ -68,20 +70,30 @@ def to_call(message: InferMessage, deadline_s: float | None, traceparent: str) -
         priority=settings.priority,
         timeout_us=settings.timeout_us,
         deadline_s=deadline_s,
-        inputs=_inputs(message),
+        inputs=inputs,
         outputs=_outputs(request),
         parameters=dict(settings.parameters),
         traceparent=traceparent,
+        region_nbytes=unread_nbytes(inputs) if has_regions else 0,
     )
 
 
-def wanted_classes(message: InferMessage) -> dict[str, int]:
-    """How many classes are wanted by output name, of those outputs that are to be classified.
+def wanted_outputs(message: InferMessage, find_part: FindPart) -> tuple[dict[str, int], dict[str, RegionPart]]:
+    """What is wanted of outputs instead of their values, by name: so many classes, or to be written to a region.
 
-    Raises InvalidArgument for output parameters that make no sense, NotFound for a shared-memory region.
+    Raises InvalidArgument for output parameters that make no sense, and what `find_part` raises.
     """
-    given = ((out.name, read_classes(out.parameters, out.name)) for out in message.request.outputs if out.parameters)
-    return {name: classes for name, classes in given if classes}
+    classes: dict[str, int] = {}
+    regions: dict[str, RegionPart] = {}
+    for output in message.request.outputs:
+        if output.parameters:
+            wanted = read_classes(output.parameters)
+            part = find_region(output.parameters, output.name, find_part)
+            if wanted:
+                classes[output.name] = wanted
+            elif part is not None:
+                regions[output.name] = part
+    return classes, regions
 
 
 def classified(answer: InferAnswer, classes: Mapping[str, int], served: ServedVersion) -> InferAnswer:
@@ -120,16 +132,23 @@ def encode_answer(answer: InferAnswer) -> list[Buffer]:
     return pieces
 
 
-def _inputs(message: InferMessage) -> tuple[Input, ...]:
+def _inputs(message: InferMessage, find_part: FindPart) -> tuple[tuple[Input, ...], bool]:
+    """The inputs, and whether any is in a region."""
     request, raw = message
     model = request.model_name
     remaining = iter(raw)
-    inputs = []
+    inputs: list[Input] = []
+    has_regions = False
     for given in request.inputs:
         name, datatype = given.name, given.datatype
+        if len(given.shape) > MAX_RANK:
+            raise InvalidArgument(f"input '{name}' has {len(given.shape)} dimensions, expected {MAX_RANK} at most")
         has_contents = given.HasField("contents")
-        if given.parameters:
-            _check_input_parameters(given, has_contents, model)
+        part = _input_region(given, has_contents, model, find_part) if given.parameters else None
+        if part is not None:
+            inputs.append(region_input(name, datatype, tuple(given.shape), part))
+            has_regions = True
+            continue
         if not has_contents:
             data = next(remaining, None)
             if data is None:
@@ -141,16 +160,16 @@ def _inputs(message: InferMessage) -> tuple[Input, ...]:
         else:
             data = typed_contents(given.contents, datatype, name, model)
         inputs.append(tensor_of(name, datatype, tuple(given.shape), data))
-    return tuple(inputs)
+    return tuple(inputs), has_regions
 
 
-def _check_input_parameters(given: Any, has_contents: bool, model: str) -> None:
+def _input_region(given: Any, has_contents: bool, model: str, find_part: FindPart) -> RegionPart | None:
     if has_contents and "shared_memory_region" in given.parameters:
         raise InvalidArgument(
             f"unexpected 'content' provided when using shared memory for input tensor '{given.name}' "
             f"for model '{model}'"
         )
-    refuse_region(given.parameters, given.name)
+    return find_region(given.parameters, given.name, find_part)
 
 
 def _outputs(request: Any) -> tuple[str, ...]:

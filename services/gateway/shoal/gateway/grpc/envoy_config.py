@@ -8,11 +8,13 @@ this process can reach.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from shoal.gateway.grpc.choose import EnvoyFiles
 from shoal.gateway.grpc.listen_address import ListenAddress
 from shoal.gateway.grpc.options import GrpcOptions
+from shoal.runtime.tls import TlsFiles
 
 LISTENER = "grpc"
 
@@ -20,6 +22,12 @@ LISTENER = "grpc"
 _STREAM_WINDOW_BYTES = 16 * 2**20
 _CONNECTION_WINDOW_BYTES = 64 * 2**20
 _BUFFER_BYTES = 16 * 2**20
+#: As many as responses of 2 GiB have; Envoy's own limit takes 160 MB that a slow client has yet to read for an attack,
+#: and closes its connection. Answers to what a client may send for nothing (pings, settings) have a limit of their own.
+_MAX_OUTBOUND_FRAMES = 2**31 // 2**14
+
+#: Printable ASCII without escapes, which pyvoy would decode.
+_PLAIN_PATH = "[!-$&-~]*"
 
 _NO_LIMIT = "0s"
 _TYPES = "type.googleapis.com"
@@ -39,11 +47,40 @@ def envoy_config(
                     "address": {"socket_address": {"address": address.ip, "port_value": address.port}},
                     "enable_reuse_port": options.reuse_port,
                     "per_connection_buffer_limit_bytes": _BUFFER_BYTES,
-                    "filter_chains": [{"filters": [_connection_manager(options, files, app)]}],
+                    "filter_chains": [_filter_chain(options, files, app)],
                 }
             ]
         },
     }
+
+
+def _filter_chain(options: GrpcOptions, files: EnvoyFiles, app: str) -> dict[str, Any]:
+    chain: dict[str, Any] = {"filters": [_connection_manager(options, files, app)]}
+    if options.tls is not None:
+        chain["transport_socket"] = _tls(options.tls)
+    return chain
+
+
+def _tls(files: TlsFiles) -> dict[str, Any]:
+    """Names of files alone: Envoy reads them, and nothing secret is in the configuration, which others can see."""
+    pair = {"certificate_chain": _file(files.certificate), "private_key": _file(files.key)}
+    common: dict[str, Any] = {
+        "alpn_protocols": ["h2"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [pair],
+    }
+    if files.client_ca is not None:
+        common["validation_context"] = {"trusted_ca": _file(files.client_ca)}
+    config = {
+        "@type": f"{_TYPES}/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "require_client_certificate": files.client_ca is not None,
+        "common_tls_context": common,
+    }
+    return {"name": "envoy.transport_sockets.tls", "typed_config": config}
+
+
+def _file(path: Path) -> dict[str, str]:
+    return {"filename": str(path.absolute())}
 
 
 def _connection_manager(options: GrpcOptions, files: EnvoyFiles, app: str) -> dict[str, Any]:
@@ -63,17 +100,26 @@ def _connection_manager(options: GrpcOptions, files: EnvoyFiles, app: str) -> di
             "max_concurrent_streams": 2**31 - 1,
             "initial_stream_window_size": _STREAM_WINDOW_BYTES,
             "initial_connection_window_size": _CONNECTION_WINDOW_BYTES,
+            "max_outbound_frames": _MAX_OUTBOUND_FRAMES,
             "connection_keepalive": {
                 "interval": _seconds(options.keepalive_time_ms),
                 "timeout": _seconds(options.keepalive_timeout_ms),
             },
         },
         "route_config": {"virtual_hosts": [{"name": LISTENER, "domains": ["*"]}]},
-        "http_filters": [_python_filter(files, app)],
+        "http_filters": [_path_filter(), _python_filter(files, app)],
     }
     if options.max_connection_age_grace_ms is not None:
         config["drain_timeout"] = _seconds(options.max_connection_age_grace_ms)
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
+
+
+def _path_filter() -> dict[str, Any]:
+    """Refuses paths that pyvoy cannot decode: their calls would never be answered."""
+    plain = {"header": {"name": ":path", "string_match": {"safe_regex": {"regex": _PLAIN_PATH}}}}
+    policy = {"permissions": [plain], "principals": [{"any": True}]}
+    rules = {"action": "ALLOW", "policies": {"plain paths": policy}}
+    return {"name": "paths", "typed_config": {"@type": f"{_EXTENSIONS}.http.rbac.v3.RBAC", "rules": rules}}
 
 
 def _python_filter(files: EnvoyFiles, app: str) -> dict[str, Any]:

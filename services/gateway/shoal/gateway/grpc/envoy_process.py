@@ -116,11 +116,10 @@ class EnvoyEndpoint:
         """Open the endpoint; serve until `lifecycle.stopping`, then drain. Raises TimeoutError when Envoy does not
         open the port."""
         # Not before the process is Envoy: Python is started anew in there, and would import them a second time.
-        from shoal.gateway.grpc.handlers import Handlers
         from shoal.gateway.grpc.service import Service
         from shoal.gateway.grpc.transport_envoy import EnvoyCalls
 
-        calls = EnvoyCalls(Service(Handlers(gateway)))
+        calls = EnvoyCalls(Service(gateway), options.response_compression, options.message_limit_nbytes)
         self.opened.set_result(calls)
         address = await self._admin.listen_address()
         _log.info("grpc listening", address=address.ip, port=address.port, transport="envoy")
@@ -128,6 +127,7 @@ class EnvoyEndpoint:
         gateway.is_draining = True
         await asyncio.sleep(DRAIN_NOTICE_S)
         await self._admin.turn_clients_away()
+        calls.wind_up()
         if not await calls.open.drained(options.exit_timeout_s):
             _log.warning("calls dropped at the end of the drain", calls=len(calls.open))
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, Protocol
 
+from shoal.gateway.access.access import Access
+from shoal.gateway.header_forwarding import HeaderForwarding
+from shoal.gateway.model_control import LoadOverrides
 from shoal.gateway.models import ServedVersion
-from shoal.gateway.request import InferAnswer, InferCall
+from shoal.gateway.regions import Regions
+from shoal.gateway.request import InferAnswer, InferCall, StreamedAnswer
+from shoal.telemetry.trace_settings import Changes
 
 
 class GatewayApi(Protocol):
@@ -19,6 +24,9 @@ class GatewayApi(Protocol):
     """
 
     is_draining: bool
+    access: Access
+    header_forwarding: HeaderForwarding | None
+    regions: Regions
 
     async def freshen(self, name: str, version: int | None) -> None:
         """To be awaited before this version is said to be unknown or not ready."""
@@ -30,6 +38,11 @@ class GatewayApi(Protocol):
 
     async def infer(self, call: InferCall) -> InferAnswer:
         """Execute one call. Being cancelled cancels the request everywhere."""
+        ...
+
+    def stream(self, call: InferCall) -> AsyncGenerator[StreamedAnswer, None]:
+        """Execute one call of any model, decoupled or not. The first step raises what keeps it from being accepted;
+        later errors are among the answers. Closing or cancelling it cancels the request everywhere."""
         ...
 
     def server_live(self) -> bool: ...
@@ -46,6 +59,18 @@ class GatewayApi(Protocol):
 
     def index(self, ready: bool) -> list[dict[str, str]]:
         """Rows of the repository index; `ready` leaves out what cannot serve."""
+        ...
+
+    async def load(self, name: str, overrides: LoadOverrides) -> None: ...
+
+    async def unload(self, name: str, with_dependents: bool) -> None: ...
+
+    async def change_log_settings(self, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """All log settings after the changes, of which there may be none."""
+        ...
+
+    async def change_trace_settings(self, model: str | None, changes: Changes) -> dict[str, str | list[str]]:
+        """The model's trace settings after the changes, or the global ones."""
         ...
 
     async def statistics(self, name: str | None, version: int | None) -> list[dict[str, Any]]: ...

@@ -7,7 +7,7 @@ import re
 from shoal.core.errors import InvalidArgument
 
 #: What C's `strtol` reads from the start of a text; Triton ignores what follows the number.
-_NUMBER = re.compile(r"\s*([+-]?\d+)")
+_NUMBER = re.compile(r"\s*([+-]?[0-9]{1,64})", re.ASCII)
 _INT64_MAX = 2**63 - 1
 
 

@@ -2,8 +2,9 @@
 
 A call ends early at its deadline and when its client has left. The deadline is a timer. The client's leaving has to be
 asked for, since pyvoy does not tell it on its own once a request has been read: `receive()` then answers at once, with
-an empty piece of body as long as the client is there and `http.disconnect` when it is not. So calls that take longer
-than usual are asked about now and then; fast calls are never asked about.
+an empty piece of body as long as the client is there and `http.disconnect` when it is not; and so does `send()` of
+nothing, with an error. So calls that take longer than usual are asked about now and then; fast calls are never asked
+about.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 #: An ASGI message; the keys of a kind are its specification's, the values have no common type.
 AsgiMessage = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[AsgiMessage]]
+#: Finds out whether the client of a call has left.
+HasLeft = Callable[[], Awaitable[bool]]
 
 #: How long a call runs before it is asked about, and the pause between two questions.
 ASK_EVERY_S = 0.1
@@ -40,14 +43,14 @@ class EndedEarly(enum.Enum):
 class OpenCall:
     """One call that is being answered by the task that made this object."""
 
-    __slots__ = ("_is_open", "_task", "_timer", "ask_at_s", "ended_early", "is_asked", "receive")
+    __slots__ = ("_is_open", "_task", "_timer", "ask_at_s", "ended_early", "has_left", "is_asked")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, has_left: HasLeft) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
         self._timer: asyncio.TimerHandle | None = None
-        self.receive = receive
+        self.has_left = has_left
         self._is_open = True
         self.is_asked = False
         self.ask_at_s = time.monotonic() + ASK_EVERY_S
@@ -78,14 +81,14 @@ class OpenCalls:
         # In the order of `ask_at_s`: new calls and those just asked about go to the end.
         self._calls: dict[OpenCall, None] = {}
         self._round: asyncio.TimerHandle | None = None
-        self._questions: set[asyncio.Future[AsgiMessage]] = set()
+        self._questions: set[asyncio.Future[bool]] = set()
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def open(self, receive: Receive, deadline_s: float | None) -> OpenCall:
-        """A call answered by the current task, whose request has been read. `close` must follow."""
-        call = OpenCall(receive)
+    def open(self, has_left: HasLeft, deadline_s: float | None) -> OpenCall:
+        """A call answered by the current task. `close` must follow."""
+        call = OpenCall(has_left)
         if deadline_s is not None:
             call.expire_at(deadline_s)
         self._calls[call] = None
@@ -130,14 +133,14 @@ class OpenCalls:
             return
         call.is_asked = True
         # Never cancelled, not even with its call: pyvoy's loop complains about an answer that nobody waits for.
-        question = asyncio.ensure_future(call.receive())
+        question = asyncio.ensure_future(call.has_left())
         self._questions.add(question)
         question.add_done_callback(lambda question: self._on_answer(call, question))
 
-    def _on_answer(self, call: OpenCall, question: asyncio.Future[AsgiMessage]) -> None:
+    def _on_answer(self, call: OpenCall, question: asyncio.Future[bool]) -> None:
         self._questions.discard(question)
         call.is_asked = False
         if question.cancelled() or question.exception() is not None:
             return
-        if question.result()["type"] == "http.disconnect":
+        if question.result():
             call.end_early(EndedEarly.CLIENT_LEFT)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from shoal.core.errors import InvalidArgument, NotFound
+from shoal.core.errors import InvalidArgument
 from shoal.core.messages import SEQUENCE_END, SEQUENCE_START, Parameter
+from shoal.gateway.region_part import FindPart, RegionPart
 
 #: Correlation ids are unsigned on the wire to the scheduler; gRPC has only signed integers for them.
 _UINT64_MASK = 2**64 - 1
 
+_REGION_NUMBERS = ("shared_memory_offset", "shared_memory_byte_size")
 _EMPTY_FINAL = "triton_enable_empty_final_response"
 _FIELDS = {bool: "bool_param", int: "int64_param", float: "double_param", str: "string_param"}
 
@@ -48,39 +50,56 @@ def read_request_parameters(given: Mapping[str, Any]) -> RequestParameters:
     return RequestParameters(flags=flags, parameters=others, **settings)
 
 
+def wants_empty_final(parameters: Mapping[str, Any]) -> bool:
+    """Whether a request, whose parameters were read before, wants to hear of an end without a response."""
+    return _EMPTY_FINAL in parameters and bool(parameters[_EMPTY_FINAL].bool_param)
+
+
 def write_parameters(target: Any, parameters: Mapping[str, Parameter]) -> None:
     """Put a response's parameters into a protobuf map."""
     for key, value in parameters.items():
         setattr(target[key], _FIELDS[type(value)], value)
 
 
-def refuse_region(parameters: Mapping[str, Any], tensor: str) -> None:
-    """Check the shared-memory parameters of a tensor.
+def find_region(parameters: Mapping[str, Any], tensor: str, find_part: FindPart) -> RegionPart | None:
+    """The part of a shared-memory region that a tensor's parameters name; None when they name none.
 
-    Raises NotFound for a region, since none can be registered here, and InvalidArgument for contradicting keys.
+    Raises InvalidArgument for keys that contradict each other, and what `find_part` raises.
     """
     if "shared_memory_region" not in parameters:
-        for key in ("shared_memory_offset", "shared_memory_byte_size"):
+        for key in _REGION_NUMBERS:
             if key in parameters:
                 raise InvalidArgument(
                     f"'{key}' can not be specified without 'shared_memory_region' parameter for tensor '{tensor}'"
                 )
-        return
-    region = parameters["shared_memory_region"]
-    if region.WhichOneof("parameter_choice") != "string_param":
+        return None
+    name = _region_parameter(parameters, "shared_memory_region", tensor, "string_param")
+    if "shared_memory_byte_size" not in parameters:
         raise InvalidArgument(
-            f"invalid value type for 'shared_memory_region' parameter for tensor '{tensor}', expected string_param."
+            "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor "
+            f"'{tensor}'"
         )
-    raise NotFound(f"Unable to find shared memory region: '{region.string_param}'")
+    offset, nbytes = (
+        int(_region_parameter(parameters, key, tensor, "int64_param")) if key in parameters else 0
+        for key in _REGION_NUMBERS
+    )
+    return find_part(str(name), offset, nbytes)
 
 
-def read_classes(parameters: Mapping[str, Any], tensor: str) -> int:
+def _region_parameter(parameters: Mapping[str, Any], key: str, tensor: str, field: str) -> str | int:
+    value = parameters[key]
+    if value.WhichOneof("parameter_choice") != field:
+        raise InvalidArgument(f"invalid value type for '{key}' parameter for tensor '{tensor}', expected {field}.")
+    chosen: str | int = getattr(value, field)
+    return chosen
+
+
+def read_classes(parameters: Mapping[str, Any]) -> int:
     """How many classes are wanted instead of a requested output's values, 0 for the values.
 
-    Raises InvalidArgument for parameters that make no sense, NotFound for a shared-memory region.
+    Raises InvalidArgument for parameters that make no sense.
     """
     if "classification" not in parameters:
-        refuse_region(parameters, tensor)
         return 0
     if "shared_memory_region" in parameters:
         raise InvalidArgument("output can't set both 'shared_memory_region' and 'classification'")

@@ -17,19 +17,23 @@ from shoal.gateway.scattered import PieceReader, Pieces, joined, views_of
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
 _FIXED_NBYTES = {_FIXED64: 8, _FIXED32: 4}
 _VARINT_MAX_NBYTES = 10
+#: More than any request has. Fields cost a few microseconds each here, and memory in a parsed message.
+_FIELD_LIMIT = 16_384
 
 
 def split_field(message: Sequence[memoryview | bytes], number: int) -> tuple[bytes, list[memoryview | Pieces]]:
     """The message without its `bytes` field of this number, and the values of that field in order.
 
     `message` comes in pieces, and so do values that reach over a border between them; they are views of it. Raises
-    DecodeError when it is not a well-formed sequence of fields.
+    DecodeError when it is not a well-formed sequence of fields, or one of too many.
     """
     wanted = number << 3 | _DELIMITED
     kept: list[memoryview | bytes] = []
     values: list[memoryview | Pieces] = []
     unread = PieceReader(message)
-    while unread.left:
+    for _ in range(_FIELD_LIMIT):
+        if not unread.left:
+            return b"".join(kept), values
         tag = _varint(unread)
         kind = tag & 7
         if tag == wanted:
@@ -45,7 +49,7 @@ def split_field(message: Sequence[memoryview | bytes], number: int) -> tuple[byt
             kept += views_of(_take(unread, _FIXED_NBYTES[kind]))
         else:
             raise DecodeError(f"field of wire type {kind}")
-    return b"".join(kept), values
+    raise DecodeError(f"more than {_FIELD_LIMIT} fields")
 
 
 def field_prefix(number: int, nbytes: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from shoal.core.errors import ShoalError
-from shoal.gateway.admission import Overloaded
+from shoal.gateway.errors import Refusal
 
 # ASGI's events are open dictionaries by its specification.
 Scope = MutableMapping[str, Any]
@@ -34,8 +34,8 @@ async def send_all(send: Send, status: int, content_type: bytes, body: bytes, he
 
 
 async def send_error(send: Send, error: ShoalError, content_type: bytes, headers: Headers | None = None) -> None:
-    """Send an error with the status of its class; an overload says when to come again."""
+    """Send an error with the status of its class, and the headers that tell how to go on."""
     more = headers or []
-    if isinstance(error, Overloaded):
-        more = [*more, (b"retry-after", b"%d" % error.retry_after_s)]
+    if isinstance(error, Refusal):
+        more = [*more, *error.http_fields]
     await send_all(send, error.http_status, content_type, error_body(error.message), more)

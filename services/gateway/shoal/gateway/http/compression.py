@@ -5,9 +5,12 @@ from __future__ import annotations
 import zlib
 
 from shoal.core.errors import InvalidArgument, Unsupported
+from shoal.gateway.inflation import Inflator, NotCompressed, TooLarge
 
 #: zlib's window bits by content encoding; `deflate` is a zlib stream.
 _WINDOW_BITS = {"gzip": zlib.MAX_WBITS | 16, "deflate": zlib.MAX_WBITS}
+#: For reading: a stream says itself which of the two it is, and not every client is right about the name.
+_EITHER = zlib.MAX_WBITS | 32
 _IDENTITY = "identity"
 #: The text of a refusal, Triton's.
 UNSUPPORTED = "Unsupported compression type"
@@ -17,28 +20,24 @@ ACCEPTED = "gzip, deflate"
 _LEVEL = 1
 
 
-def decompress(body: bytes, encoding: str, limit_nbytes: int) -> bytes:
-    """The plain body of a `Content-Encoding`.
+async def decompress(inflator: Inflator, body: bytes, encoding: str, limit_nbytes: int) -> list[bytes]:
+    """The plain body of a `Content-Encoding`, in pieces.
 
     Raises Unsupported for another encoding, InvalidArgument for a body that is not of it or becomes too large.
     """
     if encoding == _IDENTITY:
-        return body
+        return [body]
     if encoding not in _WINDOW_BITS:
         raise Unsupported(UNSUPPORTED)
-    stream = zlib.decompressobj(_WINDOW_BITS[encoding])
     try:
-        plain = stream.decompress(body, limit_nbytes + 1)
-    except zlib.error as error:
-        raise InvalidArgument(f"request body is no {encoding} stream: {error}") from error
-    if len(plain) > limit_nbytes:
+        return await inflator.inflate(body, _EITHER, limit_nbytes)
+    except NotCompressed as error:
+        raise InvalidArgument(f"request body is no whole {encoding} stream: {error}") from error
+    except TooLarge as error:
         raise InvalidArgument(
             f"decompressed request body exceeds the maximum allowed size of {limit_nbytes} bytes. "
             "Use --http-max-input-size to increase the limit."
-        )
-    if not stream.eof:
-        raise InvalidArgument(f"request body ends in the middle of its {encoding} stream")
-    return plain
+        ) from error
 
 
 def choose(accept_encoding: str) -> str:
@@ -61,7 +60,7 @@ def compress(body: bytes, encoding: str) -> bytes:
 
 
 def _weight(parameters: str) -> float:
-    key, _, value = parameters.strip().partition("=")
+    key, _, value = parameters.partition(";")[0].partition("=")
     if key.strip() != "q":
         return 1.0
     try:

@@ -7,30 +7,32 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from shoal.core.errors import InvalidArgument, ShoalError, Unsupported
+from shoal.core.errors import ShoalError, Unsupported
 from shoal.gateway.gateway import Gateway
 from shoal.gateway.http import compression
 from shoal.gateway.http.asgi import BINARY, JSON, TEXT, Headers, Receive, Scope, Send, error_body, send_all, send_error
+from shoal.gateway.http.counted_body import too_large
 from shoal.gateway.http.disconnects import Disconnects
 from shoal.gateway.http.infer_headers import InferHeaders, read_headers
-from shoal.gateway.http.infer_request import AnswerForm, CallContext, parse_request
+from shoal.gateway.http.infer_request import AnswerForm, CallContext, ParsedRequest, parse_request
 from shoal.gateway.http.infer_response import InferBody, render
+from shoal.gateway.http.joined_writes import NAMED_HEADERS
 from shoal.gateway.http.raw_request import parse_raw_request
 from shoal.gateway.http.request_body import ClientLeft, RequestBody
+from shoal.gateway.http.unread_body import CLOSE, headers_for_unread
+from shoal.gateway.inflation import Inflator
 from shoal.gateway.models import ServedVersion
 from shoal.gateway.normalize import check
+from shoal.gateway.region_tensors import write_outputs
+from shoal.gateway.regions import UnknownRegion
 from shoal.gateway.request import InferAnswer
 
 _IDENTITY = "identity"
 #: Below this size one write of everything is cheaper than several.
 _JOIN_LIMIT_NBYTES = 64 * 1024
-#: Above these sizes a response is compressed in a thread, a request decompressed, JSON parsed: other requests go on.
+#: Above these sizes a response is compressed in a thread, JSON parsed: other requests go on.
 _COMPRESS_ASIDE_NBYTES = 256 * 1024
-_DECOMPRESS_ASIDE_NBYTES = 64 * 1024
 _PARSE_ASIDE_NBYTES = 1024 * 1024
-
-#: The rest of a body that is not read would be taken for the next request.
-_CLOSE: Headers = [(b"connection", b"close")]
 
 
 class InferRoute:
@@ -39,28 +41,31 @@ class InferRoute:
 
     def __init__(self, gateway: Gateway, disconnects: Disconnects, max_input_nbytes: int) -> None:
         self._gateway = gateway
+        self._find_part = gateway.regions.part
         self._disconnects = disconnects
         self._max_input_nbytes = max_input_nbytes
+        self._inflator = Inflator()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, name: str, version: int | None) -> None:
         if scope["method"] != "POST":
             await send_all(send, 405, TEXT, error_body("Method Not Allowed"))
             return
         headers = read_headers(scope["headers"])
-        body = RequestBody(self._gateway.admission, headers.content_nbytes)
+        body = RequestBody(self._gateway.admission, name, headers.content_nbytes)
         try:
             body.enter()
         except ShoalError as refusal:
-            await send_error(send, refusal, TEXT, _CLOSE)
+            await send_error(send, refusal, TEXT, headers_for_unread(dict(scope["headers"])))
             return
         try:
             await body.read(receive)
         except ShoalError as refusal:
-            await send_error(send, refusal, TEXT, _CLOSE)
+            await send_error(send, refusal, TEXT, CLOSE)
         except ClientLeft:
             pass
         else:
-            await self._answer(_Exchange(name, version, headers, receive, send, body))
+            named_headers: Headers = scope["state"].get(NAMED_HEADERS, []) if "state" in scope else []
+            await self._answer(_Exchange(name, version, headers, receive, send, body, named_headers))
         finally:
             body.leave()
 
@@ -68,12 +73,15 @@ class InferRoute:
         send, headers = exchange.send, exchange.headers
         try:
             name, version = exchange.name, exchange.version
-            context = CallContext(name, version, headers.deadline_s(monotonic()), headers.traceparent)
+            context = CallContext(name, version, headers.deadline_s(monotonic()), headers.traceparent, self._find_part)
             served = self._gateway.models.find(name, version) or await self._gateway.look_up(name, version)
             if served.config.decoupled:
                 raise Unsupported("HTTP end point doesn't support models with decoupled transaction policy")
             form, execution = await self._start(exchange, context, served)
-            rendered = render(await self._execute(execution, exchange.receive), form, served)
+            answer = await self._execute(execution, exchange.receive)
+            if form.regions:
+                answer = await write_outputs(answer, form.regions)
+            rendered = render(answer, form, served)
         except ShoalError as error:
             await send_error(send, error, exchange.content_type, _refusal_headers(error))
             return
@@ -95,31 +103,32 @@ class InferRoute:
         self._check_size(json_nbytes or nbytes)
         if json_nbytes == 0:
             parsed = parse_raw_request(context, body, served.config)
-        elif json_nbytes <= _PARSE_ASIDE_NBYTES:
-            parsed = parse_request(context, body, json_nbytes)
         else:
-            parsed = await asyncio.to_thread(parse_request, context, body, json_nbytes)
-        checked = check(parsed.call, served)
+            try:
+                parsed = await _parse(context, body, json_nbytes)
+            except UnknownRegion:
+                await self._gateway.regions.refresh()
+                parsed = await _parse(context, body, json_nbytes)
+        if parsed.call.region_nbytes:
+            exchange.body.grow_to(nbytes + parsed.call.region_nbytes)
+        call = parsed.call
+        if self._gateway.header_forwarding is not None:
+            call = self._gateway.header_forwarding.forward(call, exchange.named_headers)
+        checked = check(call, served)
         exchange.content_type = TEXT
         return parsed.form, self._gateway.execute(checked)
 
     async def _decompress(self, exchange: _Exchange, body: Sequence[bytes]) -> Sequence[bytes]:
         """The plain body, counted as such."""
-        joined, encoding = b"".join(body), exchange.headers.content_encoding
-        if len(joined) <= _DECOMPRESS_ASIDE_NBYTES:
-            plain = compression.decompress(joined, encoding, self._max_input_nbytes)
-        else:
-            plain = await asyncio.to_thread(compression.decompress, joined, encoding, self._max_input_nbytes)
-        exchange.body.grow_to(len(plain))
-        return (plain,)
+        packed, encoding = b"".join(body), exchange.headers.content_encoding
+        plain = await compression.decompress(self._inflator, packed, encoding, self._max_input_nbytes)
+        exchange.body.grow_to(sum(map(len, plain)))
+        return plain
 
     def _check_size(self, nbytes: int) -> None:
         """Of what is not taken apart without being held as a whole."""
         if nbytes > self._max_input_nbytes:
-            raise InvalidArgument(
-                f"request of {nbytes} bytes exceeds the maximum allowed size of {self._max_input_nbytes} bytes. "
-                "Use --http-max-input-size to increase the limit."
-            )
+            raise too_large(nbytes, self._max_input_nbytes)
 
     async def _execute(self, execution: Awaitable[InferAnswer], receive: Receive) -> InferAnswer:
         """Await the answer; ends in ClientLeft (and a withdrawn request) when the client closes its connection."""
@@ -136,6 +145,12 @@ class InferRoute:
             self._disconnects.unwatch(watch)
 
 
+async def _parse(context: CallContext, body: Sequence[bytes], json_nbytes: int) -> ParsedRequest:
+    if json_nbytes <= _PARSE_ASIDE_NBYTES:
+        return parse_request(context, body, json_nbytes)
+    return await asyncio.to_thread(parse_request, context, body, json_nbytes)
+
+
 @dataclass(slots=True)
 class _Exchange:
     """One request on its way through the route. An error would have `content_type`."""
@@ -146,6 +161,7 @@ class _Exchange:
     receive: Receive
     send: Send
     body: RequestBody
+    named_headers: Headers
     content_type: bytes = TEXT
 
 

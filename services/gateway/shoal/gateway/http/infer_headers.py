@@ -20,6 +20,8 @@ _NAMES = {
     b"request-timeout-ms": "timeout_ms",
     b"traceparent": "traceparent",
 }
+#: Headers that may come in several lines, to be read as one.
+_LISTS = frozenset({"content_encoding", "accept_encoding"})
 
 
 class InferHeaders(NamedTuple):
@@ -68,9 +70,10 @@ class InferHeaders(NamedTuple):
 
 def read_headers(headers: Iterable[tuple[bytes, bytes]]) -> InferHeaders:
     """Pick from ASGI's headers, whose names are lower-case."""
-    found = {}
+    found: dict[str, str] = {}
     for name, value in headers:
         field = _NAMES.get(name)
         if field is not None:
-            found[field] = value.decode("latin-1")
+            text = value.decode("latin-1")
+            found[field] = f"{found[field]}, {text}" if field in _LISTS and field in found else text
     return InferHeaders(**found)

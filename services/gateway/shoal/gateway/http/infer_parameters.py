@@ -53,11 +53,8 @@ def read_parameters(document: Any) -> RequestParameters:
     return RequestParameters(**known, flags=flags, custom=custom)
 
 
-def _custom(key: str, value: Any) -> Parameter:
-    if key.startswith(_RESERVED_PREFIX):
-        raise InvalidArgument(
-            "parameter keys starting with 'triton_' are reserved for Triton usage and should not be specified."
-        )
+def read_custom(key: str, value: Any) -> Parameter:
+    """A parameter for the model. Raises InvalidArgument for a value that is neither string, number nor bool."""
     if type(value) is int and not -_INT64_LIMIT <= value < _INT64_LIMIT:
         return float(value)
     if isinstance(value, str):
@@ -65,3 +62,11 @@ def _custom(key: str, value: Any) -> Parameter:
     if isinstance(value, (bool, int, float)):
         return value
     raise InvalidArgument(f"parameter '{key}' has invalid type. It should be either 'int', 'bool', or 'string'.")
+
+
+def _custom(key: str, value: Any) -> Parameter:
+    if key.startswith(_RESERVED_PREFIX):
+        raise InvalidArgument(
+            "parameter keys starting with 'triton_' are reserved for Triton usage and should not be specified."
+        )
+    return read_custom(key, value)

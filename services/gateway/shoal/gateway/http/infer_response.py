@@ -25,7 +25,7 @@ class InferBody(NamedTuple):
 
 
 def render(answer: InferAnswer, form: AnswerForm, served: ServedVersion) -> InferBody:
-    """Write an answer in the form that was asked for.
+    """Write an answer in the form that was asked for. Outputs in regions are there already.
 
     Raises InvalidArgument where an output has no such form (FP16 as JSON, classes of texts).
     """
@@ -42,7 +42,7 @@ def render(answer: InferAnswer, form: AnswerForm, served: ServedVersion) -> Infe
             row["parameters"] = {"binary_data_size": len(shown.data)}
             if len(shown.data):
                 tail.append(shown.data)
-        else:
+        elif shown.name not in form.regions:
             row["data"] = write_data(shown.datatype, shown.data)
         outputs.append(row)
     text = orjson.dumps(_document(answer, outputs), option=orjson.OPT_SERIALIZE_NUMPY)

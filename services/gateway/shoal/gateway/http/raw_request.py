@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from shoal.core.datatypes import BYTE_SIZE, element_count, encode_bytes
 from shoal.core.errors import InvalidArgument
+from shoal.core.input_checks import request_prefix
 from shoal.core.model_config import ModelConfig, ModelInput
 from shoal.gateway.http.infer_request import AnswerForm, CallContext, OutputForm, ParsedRequest
-from shoal.gateway.normalize import request_prefix
 from shoal.gateway.request import InferCall
 from shoal.gateway.scattered import gathered, tensor_of
 
@@ -54,7 +54,7 @@ def parse_raw_request(context: CallContext, body: Sequence[bytes], config: Model
         parameters={},
         traceparent=context.traceparent,
     )
-    return ParsedRequest(call, AnswerForm({}, OutputForm(is_binary=True)))
+    return ParsedRequest(call, AnswerForm({}, OutputForm(is_binary=True), {}))
 
 
 def _deduce(only: ModelInput, config: ModelConfig, nbytes: int) -> tuple[int, ...]:

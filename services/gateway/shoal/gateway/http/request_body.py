@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shoal.gateway.admission import Admission
+from shoal.gateway.admission import Admission, Place
 from shoal.gateway.http.asgi import Receive
 
 
@@ -16,25 +16,28 @@ class RequestBody:
     """One body and its place in the admission: what it declares is counted before it is read, what a chunked one has is
     counted as it comes, and a compressed one counts with its plain size. `leave` follows `enter`."""
 
-    __slots__ = ("_admission", "_chunks", "_nbytes")
+    __slots__ = ("_admission", "_chunks", "_declared_nbytes", "_model", "_place")
 
-    def __init__(self, admission: Admission, declared_nbytes: int) -> None:
+    def __init__(self, admission: Admission, model: str, declared_nbytes: int) -> None:
         self._admission = admission
-        self._nbytes = declared_nbytes
+        self._model = model
+        self._declared_nbytes = declared_nbytes
+        self._place: Place | None = None
         self._chunks: list[bytes] = []
 
     def enter(self) -> None:
-        """Raises Overloaded, or InvalidArgument for what can never be taken."""
-        self._admission.enter(self._nbytes)
+        """Raises as `Admission.enter`."""
+        self._place = self._admission.enter(self._declared_nbytes, self._model)
 
     def leave(self) -> None:
-        self._admission.leave(self._nbytes)
+        assert self._place is not None  # who leaves has entered
+        self._place.leave()
 
     def grow_to(self, nbytes: int) -> None:
-        """Count what the request holds by now, if that is more. Raises as `enter` does."""
-        if nbytes > self._nbytes:
-            self._admission.grow(nbytes - self._nbytes, self._nbytes)
-            self._nbytes = nbytes
+        """Count what the request holds by now, if that is more. Raises Overloaded, or InvalidArgument for what can
+        never be taken."""
+        assert self._place is not None  # a body is read after `enter`
+        self._place.grow_to(nbytes)
 
     async def read(self, receive: Receive) -> None:
         """Read it whole. Raises as `enter` does, and ClientLeft when the client closes its connection first."""

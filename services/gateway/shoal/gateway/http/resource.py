@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import orjson
 from starlette.requests import Request
 
-from shoal.core.errors import ShoalError, Unsupported
+from shoal.core.errors import ShoalError
 from shoal.gateway.http.asgi import JSON, TEXT, Receive, Scope, Send, error_body, send_all, send_error
 
 #: Answers the body of a successful response, empty for a mere yes. Raises ShoalError.
@@ -39,15 +39,6 @@ class Resource:
 
 def json_body(document: object) -> bytes:
     return orjson.dumps(document)
-
-
-def not_available(what: str, *methods: str) -> Resource:
-    """A part of the protocol that this release does not have."""
-
-    async def refuse(request: Request) -> bytes:
-        raise Unsupported(f"{what} is not available in this release")
-
-    return Resource(dict.fromkeys(methods, refuse))
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,21 +7,30 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Iterator
+from functools import partial
+from typing import cast
 
 import uvicorn
 
+from shoal.core.errors import InvalidArgument
 from shoal.gateway.gateway import Gateway
 from shoal.gateway.http.app import HttpApp
 from shoal.gateway.http.joined_writes import JoiningProtocol
+from shoal.gateway.http.stalled_clients import StalledClients
 from shoal.gateway.options import HttpOptions, http_options
 from shoal.runtime.lifecycle import Lifecycle
+from shoal.runtime.open_files import allow_open_files
 from shoal.runtime.service import EnvironmentTrouble
+from shoal.runtime.tls import server_context
 from shoal.telemetry.logs import get_logger
 
 #: An idle connection may stay this long; longer than the minute after which common proxies drop theirs.
 _KEEP_ALIVE_S = 75
 _BACKLOG = 2048
+#: Files that a process has open beside the connections of its clients: shared memory, the broker, regions.
+_OTHER_FILES = 1024
 #: Between falling readiness and the end of accepting, so that whoever watches readiness can turn away first.
 _DRAIN_NOTICE_S = 0.3
 
@@ -38,11 +47,18 @@ class _Server(uvicorn.Server):
 
 async def serve(arguments: argparse.Namespace, gateway: Gateway, lifecycle: Lifecycle) -> None:
     """Serve HTTP until `lifecycle.stopping`, then drain: readiness falls, requests in flight finish within the exit
-    timeout. Raises EnvironmentTrouble when the address cannot be bound."""
-    options = http_options(arguments)
+    timeout. Raises EnvironmentTrouble when the address cannot be bound or the files for TLS are not what they should
+    be."""
+    try:
+        options = http_options(arguments)
+        tls = None if options.tls is None else server_context(options.tls)
+    except InvalidArgument as error:
+        raise EnvironmentTrouble(error.message) from error
     listener = bind(options)
     app = HttpApp(gateway, options.max_input_nbytes)
-    server = _Server(_config(app, options))
+    server = _Server(_config(app, options, tls, keeps_names=gateway.header_forwarding is not None))
+    stalled = StalledClients(server.server_state.connections)
+    stalled.open()
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(lifecycle.stopping.wait())
     try:
@@ -56,6 +72,7 @@ async def serve(arguments: argparse.Namespace, gateway: Gateway, lifecycle: Life
         await serving
     finally:
         stopping.cancel()
+        stalled.close()
         serving.cancel()
         await asyncio.wait({serving})
         app.close()
@@ -91,10 +108,17 @@ def bind(options: HttpOptions) -> socket.socket:
     return listener
 
 
-def _config(app: HttpApp, options: HttpOptions) -> uvicorn.Config:
+def _config(app: HttpApp, options: HttpOptions, tls: ssl.SSLContext | None, *, keeps_names: bool) -> uvicorn.Config:
+    open_files = allow_open_files(options.max_connections + _OTHER_FILES)
+    protocol = partial(
+        JoiningProtocol,
+        max_connections=min(options.max_connections, max(1, open_files - _OTHER_FILES)),
+        keeps_names=keeps_names,
+    )
     return uvicorn.Config(
         app,
-        http=JoiningProtocol,
+        http=cast(type[asyncio.Protocol], protocol),  # whatever makes one
+        ssl_context_factory=None if tls is None else lambda config, default: tls,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,4 +1,4 @@
-"""From a result to the message that a submitter gets, and the answers that are kept for a while afterwards."""
+"""From what a request is answered with to the message that its submitter gets, and the answers that are kept."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from shoal.core import encoding
 from shoal.core.errors import InternalError, ShoalError, Unavailable
-from shoal.core.messages import NO_TIMINGS, V1, InferResponse, RequestKey, Timings
+from shoal.core.messages import NO_TIMINGS, OUT_OF_ORDER, V2, InferResponse, RequestKey, Timings
 from shoal.workers.error_text import wire_error
-from shoal.workers.executor.execution import Result
+from shoal.workers.executor.answered import Answered
 
 #: How long, how many and how much of the answers is kept for those who may ask again.
 KEEP_S = 30.0
@@ -30,30 +30,44 @@ class Answer(NamedTuple):
         return len(self.header) + sum(map(len, self.buffers))
 
 
-def answer(result: Result) -> Answer:
-    """The only answer of a request: its error, or its outputs. Copies no tensor."""
-    counter, (outputs, given, error) = result.item.header.counter, result.answered
+class Place(NamedTuple):
+    """Which of the responses to its request it is; see `InferResponse`."""
+
+    number: int
+    final: bool
+    is_empty: bool
+
+
+ONLY = Place(0, True, False)
+
+
+def answer(counter: int, answered: Answered, executed: bool, timings: Timings, place: Place = ONLY) -> Answer:
+    """A response to a request: its error, or its outputs. Copies no tensor."""
+    outputs, given, error = answered
     if error is not None:
-        return failure(counter, error, result.executed, result.timings)
+        return failure(counter, error, executed, timings, place)
+    number, final, is_empty = place
     parameters = dict(given)
-    message = InferResponse(V1, counter, 0, True, result.executed, None, outputs.headers, parameters, result.timings)
+    message = InferResponse(V2, counter, number, final, executed, None, outputs.headers, parameters, timings, is_empty)
     generation = None if outputs.block is None else outputs.block.generation
     try:
         return Answer(encoding.encode(message), tuple(outputs.buffers), generation)
     except (TypeError, ValueError, OverflowError) as error:
         # Parameters of types that cannot travel, made by a backend that is not ours.
-        return failure(counter, InternalError(f"the response cannot be sent: {error}"), result.executed, result.timings)
+        cannot = InternalError(f"the response cannot be sent: {error}")
+        return failure(counter, cannot, executed, timings, place)
 
 
 def lost(counter: int) -> Answer:
     """What a submitter is told whose answer was given and is not kept any more."""
     error = Unavailable("the model was executed, but its answer was lost on the way and is no longer kept")
-    return failure(counter, error, True, NO_TIMINGS)
+    return failure(counter, error, True, NO_TIMINGS, Place(OUT_OF_ORDER, True, False))
 
 
-def failure(counter: int, error: ShoalError, executed: bool, timings: Timings) -> Answer:
-    """The answer that is this error."""
-    message = InferResponse(V1, counter, 0, True, executed, wire_error(error), (), {}, timings)
+def failure(counter: int, error: ShoalError, executed: bool, timings: Timings, place: Place = ONLY) -> Answer:
+    """The response that is this error."""
+    number, final, _ = place
+    message = InferResponse(V2, counter, number, final, executed, wire_error(error), (), {}, timings, False)
     return Answer(encoding.encode(message), ())
 
 

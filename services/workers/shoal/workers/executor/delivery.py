@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from shoal.bus import Bus, Part, PeerEvent
 from shoal.core import encoding
@@ -29,6 +29,8 @@ class Delivery:
         self._holds = OutputHolds()
         self._all_released = asyncio.Event()
         self._all_released.set()
+        #: Told of each block that is freed: whose outputs they were, and its generation.
+        self.on_free: Callable[[RequestKey, int], None] = lambda key, generation: None
 
     def start(self) -> None:
         """Hear of releases, and of holders that leave."""
@@ -38,32 +40,54 @@ class Delivery:
 
     def deliver(self, result: Result, now: float) -> None:
         """Send the answer of a request, and keep it."""
-        header, given = result.item.header, answer(result)
+        item, answered, executed, timings = result
+        counter = item.header.counter
+        given = answer(counter, answered, executed, timings)
+        block = answered.outputs.block
+        generation = None if block is None else block.generation
+        self.give_only(item.key, given, generation, lambda error: failure(counter, error, executed, timings), now)
+
+    def give_only(
+        self, key: RequestKey, given: Answer, block: int | None, instead: Callable[[ShoalError], Answer], now: float
+    ) -> None:
+        """`give` the only response to a request, and keep it."""
+        self._kept.keep(key, self.give(key, given, block, instead, now), now)
+
+    def give(
+        self, key: RequestKey, given: Answer, block: int | None, instead: Callable[[ShoalError], Answer], now: float
+    ) -> Answer:
+        """Send a response, or what is made of the error when it is more than a message can hold; returns what was sent.
+        Its block stays until the submitter has released it; a `block` that it does not refer to is freed."""
         try:
-            self._send(header.submitter, given)
+            self.send(key[0], given)
         except ShoalError as error:
-            # More than a message can hold: the submitter has to hear at least that.
-            given = failure(header.counter, error, result.executed, result.timings)
-            self._send(header.submitter, given)
-        self._kept.keep(header.key, given, now)
-        block = result.answered.outputs.block
+            given = instead(error)
+            self.send(key[0], given)
         if given.generation is not None:
-            self._holds.hold(header.submitter, given.generation, header.key, now)
+            self._holds.hold(key[0], given.generation, key, now)
             self._all_released.clear()
         elif block is not None:
-            self._memory.free(block.generation)
+            self._memory.free(block)
+        return given
+
+    def send(self, submitter: str, given: Answer) -> None:
+        """Send a response once more. Raises InvalidArgument when it is more than a message can hold."""
+        self._bus.send_encoded(submitter, _INFER_RESPONSE, given.header, given.buffers)
+
+    def free(self, block: int) -> None:
+        """Free the block of a response that was never sent."""
+        self._memory.free(block)
 
     def repeat(self, key: RequestKey) -> bool:
         """Send a kept answer again, which refers to the same block; False when it is not kept."""
         kept = self._kept.find(key, time.monotonic())
         if kept is not None:
-            self._send(key[0], kept)
+            self.send(key[0], kept)
         return kept is not None
 
-    def repeat_or_lose(self, key: RequestKey) -> None:
-        """Send a kept answer again, or that it is gone."""
-        if not self.repeat(key):
-            self._send(key[0], lost(key[1]))
+    def lose(self, key: RequestKey) -> None:
+        """Tell that the answer is gone."""
+        self.send(key[0], lost(key[1]))
 
     def keys(self) -> tuple[RequestKey, ...]:
         """The requests whose answers are kept."""
@@ -101,9 +125,7 @@ class Delivery:
     def _free(self, ended: Iterable[Hold]) -> None:
         for hold in ended:
             self._kept.forget(hold.key, hold.generation)
+            self.on_free(hold.key, hold.generation)
             self._memory.free(hold.generation)
         if not self._holds:
             self._all_released.set()
-
-    def _send(self, submitter: str, given: Answer) -> None:
-        self._bus.send_encoded(submitter, _INFER_RESPONSE, given.header, given.buffers)

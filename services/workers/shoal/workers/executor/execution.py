@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from shoal.core.errors import InternalError, ShoalError, from_wire
-from shoal.core.messages import NO_TIMINGS, Parameter, Timings
-from shoal.memory import Packed
+from shoal.core.messages import NO_TIMINGS, Timings
 from shoal.workers.backend import Backend, Execution, Request, Response
 from shoal.workers.board import SlotBoard
+from shoal.workers.executor.answered import Answered, failed, placed
 from shoal.workers.executor.host_memory import HostMemory
 from shoal.workers.executor.item import Item
 
@@ -21,14 +21,6 @@ class Running(NamedTuple):
     board: SlotBoard
     epoch: int
     batch_id: int
-
-
-class Answered(NamedTuple):
-    """What a request is answered with: outputs that were asked for, where the submitter finds them, or `error`."""
-
-    outputs: Packed
-    parameters: Mapping[str, Parameter]
-    error: ShoalError | None
 
 
 class Result(NamedTuple):
@@ -52,13 +44,11 @@ class Computed(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """`results` in the order of the items; `computed` is None when nothing was left to execute."""
+    """`results` in the order of the items, without those that have senders; `computed` is None when nothing was left to
+    execute."""
 
     results: list[Result]
     computed: Computed | None
-
-
-_NOTHING = Packed((), [], None)
 
 
 def execute(
@@ -70,9 +60,9 @@ def execute(
     *,
     running: Running | None = None,
 ) -> Outcome:
-    """Answer every item of a batch: those given up, unreadable or past their deadline by a refusal, the others by one
-    call of `backend.execute`. Never raises: an exception of the backend becomes the error of every request it was
-    given. When this returns, nothing reads the inputs' shared memory any more.
+    """Answer every item of one batch: those given up, unreadable or past their deadline by a refusal, the others by one
+    call of `backend.execute`, or by senders, then or later. Never raises: an exception of the backend becomes the error
+    of every request it was given. When this returns, nothing reads the inputs' shared memory any more.
     """
     start_ns = time.monotonic_ns()
     refusals = {item.key: refusal for item in items if (refusal := item.refusal(start_ns)) is not None}
@@ -98,7 +88,10 @@ def _execute_live(
     backend: Backend, live: list[Item], size: int, start_ns: int, memory: HostMemory
 ) -> tuple[list[Result], Computed]:
     called_ns = time.monotonic_ns()
+    course = live[0].course
+    course.begin(start_ns, called_ns)
     given = _call(backend, [item.request for item in live])
+    course.close()
     if isinstance(given, ShoalError):
         return _failed(backend, live, given, Computed(size, 0, called_ns - start_ns, _ns_since(called_ns), 0))
     _, input_end_ns, output_start_ns = given
@@ -110,9 +103,11 @@ def _execute_live(
     input_ns = input_end_ns - start_ns
     infer_ns = output_start_ns - input_end_ns
     output_ns = _ns_since(output_start_ns)
+    course.end(input_ns, infer_ns, output_ns)
     results = [
         Result(item, answered, True, Timings(item.waited_ns(start_ns), input_ns, infer_ns, output_ns))
         for item, answered in zip(live, answers, strict=True)
+        if answered is not None
     ]
     return results, Computed(size, size, input_ns, infer_ns, output_ns)
 
@@ -130,17 +125,18 @@ def _call(backend: Backend, requests: list[Request]) -> Execution | ShoalError:
     return execution
 
 
-def _answered(memory: HostMemory, item: Item, response: Response) -> Answered:
-    if response.error is not None:
-        return Answered(_NOTHING, {}, response.error)
-    wanted = item.header.outputs
-    outputs = [t for t in response.outputs if t.name in wanted] if wanted else response.outputs
-    try:
-        return Answered(memory.place(outputs, item.header, item.is_borrowed), response.parameters, None)
-    except ShoalError as error:
-        return Answered(_NOTHING, {}, error)
-    except Exception as error:  # a backend that is not ours may give anything
-        return Answered(_NOTHING, {}, InternalError(f"the response cannot be sent: {error}"))
+def _answered(memory: HostMemory, item: Item, response: Response | None) -> Answered | None:
+    """What the backend gave; None where a sender answers."""
+    stream = item.stream
+    if stream is None:
+        if response is None:
+            return failed(InternalError("the backend gave a request no response"))
+        return placed(memory, item.header, response, item.is_borrowed)
+    if response is not None:
+        stream.end(InternalError("the backend gave a response to a request that it answers by a sender"))
+    # It may go on for long, and needs the inputs no more.
+    item.let_go()
+    return None
 
 
 def _let_go(backend: Backend, live: list[Item]) -> bool:
@@ -150,30 +146,35 @@ def _let_go(backend: Backend, live: list[Item]) -> bool:
         backend.let_go()
         for item in borrowing:
             item.let_go()
+            if item.stream is not None:
+                item.stream.let_go()
     return bool(borrowing)
 
 
-def _checked(memory: HostMemory, item: Item, answered: Answered) -> Answered:
+def _checked(memory: HostMemory, item: Item, answered: Answered | None) -> Answered | None:
     """The answer, or why it must not be given: it was made of inputs that were not there until now."""
     gone = memory.gone(item.header) if item.is_borrowed else None
-    if gone is None:
+    if gone is None or answered is None:
         return answered
     if answered.outputs.block is not None:
         memory.free(answered.outputs.block.generation)
-    return Answered(_NOTHING, {}, gone)
+    return failed(gone)
 
 
 def _failed(backend: Backend, live: list[Item], error: ShoalError, computed: Computed) -> tuple[list[Result], Computed]:
     """Triton counts a failed execution as an execution, but none of its requests as an inference."""
     started_ns = time.monotonic_ns()
+    for item in live:
+        if item.stream is not None:
+            item.stream.end(error)
     _let_go(backend, live)
-    answered = Answered(_NOTHING, {}, error)
-    results = [Result(item, answered, True, _queued(item, started_ns)) for item in live]
+    answered = failed(error)
+    results = [Result(item, answered, True, _queued(item, started_ns)) for item in live if item.stream is None]
     return results, computed._replace(output_ns=_ns_since(started_ns))
 
 
 def _refused(item: Item, error: ShoalError, now_ns: int) -> Result:
-    return Result(item, Answered(_NOTHING, {}, error), False, _queued(item, now_ns))
+    return Result(item, failed(error), False, _queued(item, now_ns))
 
 
 def _queued(item: Item, now_ns: int) -> Timings:

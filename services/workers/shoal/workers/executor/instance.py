@@ -52,7 +52,7 @@ class Reports(Protocol):
 
 
 class Instance:
-    """`run` is the body of the instance's thread; `offer` and `finish` are called by the loop's thread."""
+    """`run` is the body of the instance's thread; `offer`, `finish` and `end` are called by the loop's thread."""
 
     def __init__(self, load: Load, backend: type[Backend], surroundings: Surroundings, reports: Reports) -> None:
         config = from_json(load.config)
@@ -67,7 +67,7 @@ class Instance:
         self._post = surroundings.post
         self._reports = reports
         self._waiting = 0
-        self._is_finishing = False
+        self._is_finishing = self._is_ending = False
         self._jobs: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
 
     def offer(self, work: Work) -> bool:
@@ -79,10 +79,19 @@ class Instance:
         self._jobs.put(work)
         return True
 
+    @property
+    def is_finishing(self) -> bool:
+        """Whether it is to be unloaded, as soon as what it has taken is answered."""
+        return self._is_finishing
+
     def finish(self) -> None:
-        """Execute what waits, then unload and end the thread."""
-        if not self._is_finishing:
-            self._is_finishing = True
+        """Take nothing more."""
+        self._is_finishing = True
+
+    def end(self) -> None:
+        """Unload and end the thread, once what waits is executed."""
+        if not self._is_ending:
+            self._is_ending = True
             self._jobs.put(None)
 
     def run(self) -> None:

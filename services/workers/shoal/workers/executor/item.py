@@ -8,10 +8,12 @@ from typing import cast
 
 from shoal.core import encoding
 from shoal.core.errors import Cancelled, ShoalError, Unavailable
-from shoal.core.messages import Batch, BatchItem, InferRequest, RequestKey
+from shoal.core.messages import Batch, InferRequest, RequestKey
 from shoal.core.tensors import ArenaRef, Tensor, no_memory, resolve
 from shoal.memory import Gone
 from shoal.workers.backend import Request
+from shoal.workers.executor.course import Course, OpenStream
+from shoal.workers.executor.stream import Stream
 
 _INFER_REQUEST, _ = encoding.SCHEMA[InferRequest]
 
@@ -20,7 +22,8 @@ View = Callable[[ArenaRef], memoryview]
 
 
 class Item:
-    """A decoded request. `cancel` is called by the loop's thread; everything else may be read from any thread.
+    """A decoded request. `cancel` is called by the loop's thread, `let_go` by the instance's; everything else may be
+    read from any thread. `course` is that of the batch, and `stream` is there once a sender was asked for.
 
     `request` holds views of the batch message, which stays alive as long as the item does, and of shared memory until
     `let_go` (`is_borrowed`: of that too). Times are readings of `time.monotonic_ns()`; `deadline_ns` is None without a
@@ -30,6 +33,7 @@ class Item:
     __slots__ = (
         "_unreadable",
         "arrived_ns",
+        "course",
         "deadline_ns",
         "header",
         "is_borrowed",
@@ -37,10 +41,22 @@ class Item:
         "key",
         "queue_ns",
         "request",
+        "stream",
     )
 
-    def __init__(self, header: InferRequest, payload: memoryview, queue_us: int, now_ns: int, view: View) -> None:
+    def __init__(
+        self,
+        header: InferRequest,
+        payload: memoryview,
+        queue_us: int,
+        now_ns: int,
+        *,
+        view: View,
+        course: Course,
+    ) -> None:
         self._unreadable: ShoalError | None = None
+        self.course = course
+        self.stream: Stream | None = None
         self.header = header
         self.key: RequestKey = header.key
         self.arrived_ns = now_ns
@@ -60,6 +76,7 @@ class Item:
             header.parameters,
             header.traceparent,
             self.is_cancelled,
+            self.open_sender,
             self.is_borrowed,
         )
 
@@ -70,6 +87,15 @@ class Item:
     def cancel(self) -> None:
         """Nobody waits for the answer any more."""
         self.is_dropped = True
+        if self.stream is not None:
+            self.stream.drop()
+
+    def open_sender(self) -> Stream:
+        """The sender of this request. Raises SenderClosed when it is not being executed."""
+        stream = self.course.open(self)
+        if self.is_dropped:
+            stream.drop()
+        return stream
 
     def is_cancelled(self) -> bool:
         return self.is_dropped or (self.deadline_ns is not None and time.monotonic_ns() >= self.deadline_ns)
@@ -111,20 +137,19 @@ class Item:
         return tuple(inputs), is_borrowed
 
 
-def decode_items(batch: Batch, payload: memoryview, now_ns: int, view: View = no_memory) -> list[Item]:
+def decode_items(
+    batch: Batch, payload: memoryview, now_ns: int, open_stream: OpenStream, view: View = no_memory
+) -> list[Item]:
     """The requests of a batch, in its order; one whose inputs cannot be read is refused when its turn comes.
 
     Raises InternalError when a header is of another release.
     """
     items: list[Item] = []
-    offset = 0
+    course = Course(open_stream)
+    end = 0
     for part in batch.items:
-        items.append(_decode(part, payload, offset, now_ns, view))
-        offset += part.header_nbytes + part.payload_nbytes
+        start, body = end, end + part.header_nbytes
+        end = body + part.payload_nbytes
+        header = cast(InferRequest, encoding.decode(_INFER_REQUEST, payload[start:body]))
+        items.append(Item(header, payload[body:end], part.queue_us, now_ns, view=view, course=course))
     return items
-
-
-def _decode(part: BatchItem, payload: memoryview, offset: int, now_ns: int, view: View) -> Item:
-    body = offset + part.header_nbytes
-    header = cast(InferRequest, encoding.decode(_INFER_REQUEST, payload[offset:body]))
-    return Item(header, payload[body : body + part.payload_nbytes], part.queue_us, now_ns, view)

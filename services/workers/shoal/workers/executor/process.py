@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import logging
 import os
 import queue
 import signal
@@ -17,6 +16,7 @@ from argparse import Namespace
 from typing import NamedTuple, NoReturn
 
 from shoal.bus import Bus
+from shoal.runtime.log_following import following_log_settings
 from shoal.runtime.parent_death import die_with_parent
 from shoal.runtime.settings import bus_settings
 from shoal.telemetry import logs
@@ -51,8 +51,7 @@ def main(argv: list[str]) -> NoReturn:
         signal.signal(number, lambda *_: None)
     pipes = take_standard_pipes()
     os.set_inheritable(int(argv[1]), False)
-    level = logging.getLevelName(os.environ.get("SHOAL_LOG_LEVEL", "INFO").upper())
-    logs.configure(level if isinstance(level, int) else logging.INFO)
+    logs.configure_from(os.environ)
     start = _Start(argv[0], int(argv[1]), pipes, queue.SimpleQueue())
     threading.Thread(target=_side_thread, args=(start,), name="bus", daemon=True).start()
     while (instance := start.main_thread.get()) is not None:
@@ -85,8 +84,9 @@ async def _serve(start: _Start) -> int:
     service = ExecutorService(
         bus, writer.write, backend, board_fd=start.board_fd, memory=memory, main_thread=start.main_thread
     )
-    await service.start()
-    return await _until_the_end(service, bus, reader)
+    async with following_log_settings(bus):
+        await service.start()
+        return await _until_the_end(service, bus, reader)
 
 
 async def _until_the_end(service: ExecutorService, bus: Bus, reader: asyncio.StreamReader) -> int:

@@ -10,10 +10,10 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from shoal.bus import Bus, HeartbeatBody, Part, PeerEvent
-from shoal.core.errors import ShoalError
+from shoal.core.errors import ShoalError, Unavailable
 from shoal.core.messages import (
     V1,
     V2,
@@ -23,6 +23,7 @@ from shoal.core.messages import (
     BatchQueryReply,
     Cancel,
     ExecutorReport,
+    InferRequest,
     RequestKey,
     Resend,
     RunningBatch,
@@ -35,18 +36,24 @@ from shoal.workers.backend import Backend
 from shoal.workers.control import ControlMessage, Hello, Load, Loaded, LoadFailed, Ping, Pong, Stop, Unload, Unloaded
 from shoal.workers.error_text import wire_error
 from shoal.workers.executor.counters import ExecutionCounters
+from shoal.workers.executor.course import Course
 from shoal.workers.executor.delivery import Delivery
 from shoal.workers.executor.execution import Outcome
 from shoal.workers.executor.host_memory import HostMemory
 from shoal.workers.executor.instance import Instance, Surroundings, Work
 from shoal.workers.executor.item import Item, decode_items
 from shoal.workers.executor.ledger import Arrival, BatchLedger
+from shoal.workers.executor.open_items import OpenItems
+from shoal.workers.executor.stream import Stream
+from shoal.workers.executor.streams import Streams
 
 #: The ownership whose epochs count for batches.
 OWNERSHIP_KEY = "models"
 
 #: How often memory is tended, and old answers are forgotten.
 _TEND_INTERVAL_S = 1.0
+#: How long an instance that is to be unloaded waits for the senders that are still open; its agent waits longer.
+SENDERS_LIMIT_S = 20.0
 #: How long an executor that stops waits for the release of the answers it gave.
 _RELEASE_LIMIT_S = 5.0
 
@@ -73,9 +80,10 @@ class ExecutorService:
         self._main_thread = main_thread
         self._surroundings = Surroundings(board_fd, memory, asyncio.get_running_loop().call_soon_threadsafe)
         self._instances: dict[int, Instance] = {}
-        self._open: dict[RequestKey, Item] = {}
+        self._open = OpenItems()
         self._ledger = BatchLedger()
         self._delivery = Delivery(bus, memory)
+        self._streams = Streams(bus, self._delivery, self._on_stream_end)
         self._counters = ExecutionCounters()
         self._tending: asyncio.Task[None] | None = None
         self._is_stopping = False
@@ -94,6 +102,7 @@ class ExecutorService:
         bus.on(StatisticsQuery, self._on_statistics_query)
         bus.watch_peers(self._on_peer)
         self._delivery.start()
+        self._streams.start()
         await bus.start()
         self._tending = asyncio.create_task(self._tend())
         self._say(Hello(bus.incarnation))
@@ -131,9 +140,10 @@ class ExecutorService:
         if outcome.computed is not None:
             self._counters.executed(instance.counted, outcome.computed, work.reason, now, time.time_ns() // 1_000_000)
         self._finish(work.epoch, work.batch_id, instance.slot)
+        self._open.executed(work.items)
         for result in outcome.results:
-            self._open.pop(result.item.key, None)
             self._delivery.deliver(result, now)
+        self._end_if_done(instance)
 
     def unloaded(self, instance: Instance) -> None:
         self._instances.pop(instance.slot, None)
@@ -154,13 +164,34 @@ class ExecutorService:
         if instance is None:
             self._say(Unloaded(slot))
         else:
-            instance.finish()
+            self._finish_instance(instance)
 
     def _stop(self) -> None:
         self._is_stopping = True
         for instance in self._instances.values():
-            instance.finish()
+            self._finish_instance(instance)
         self._note_stopped()
+
+    def _finish_instance(self, instance: Instance) -> None:
+        """Unload an instance when what it has is answered; senders that are open for too long are closed."""
+        instance.finish()
+        self._end_if_done(instance)
+        asyncio.get_running_loop().call_later(SENDERS_LIMIT_S, self._end_streams, instance)
+
+    def _end_streams(self, instance: Instance) -> None:
+        text = (
+            f"'{instance.name}' was unloaded, and this request not ended by its sender within {SENDERS_LIMIT_S:.0f} s"
+        )
+        self._open.end_streams(instance, Unavailable(text))
+
+    def _end_if_done(self, instance: Instance) -> None:
+        if instance.is_finishing and not self._open.has_any(instance):
+            instance.end()
+
+    def _on_stream_end(self, key: RequestKey) -> None:
+        instance = self._open.ended(key)
+        if instance is not None:
+            self._end_if_done(instance)
 
     def _note_stopped(self) -> None:
         if self._is_stopping and not self._instances:
@@ -172,12 +203,13 @@ class ExecutorService:
         if arrival is Arrival.DONE:
             self._repeat(batch.epoch, batch.batch_id)
         elif arrival is Arrival.NEW:
-            items = decode_items(batch, part.payload, time.monotonic_ns(), self._memory.view)
+            now_ns = time.monotonic_ns()
+            items = decode_items(batch, part.payload, now_ns, self._open_stream, self._memory.view)
             self._take(sender, batch, items)
 
     def _take(self, sender: str, batch: Batch, items: list[Item]) -> None:
         # A request that was executed here already is answered from what is kept, not executed a second time.
-        fresh = [item for item in items if not self._delivery.repeat(item.key)]
+        fresh = [item for item in items if not self._repeat_answer(item.key)]
         instance = self._instances.get(batch.instance)
         if fresh and not (instance and instance.offer(Work(batch.epoch, batch.batch_id, batch.reason, fresh))):
             # As good as never arrived: the scheduler places it elsewhere.
@@ -185,16 +217,18 @@ class ExecutorService:
             return
         keys, deaths = tuple([item.key for item in items]), tuple([part.deaths for part in batch.items])
         self._ledger.hold(RunningBatch(batch.epoch, batch.batch_id, batch.instance, keys, deaths))
-        for item in fresh:
-            self._open[item.key] = item
-        if not fresh:
+        if not fresh or instance is None:
             self._finish(batch.epoch, batch.batch_id, batch.instance)
+        else:
+            self._open.take(instance, fresh)
 
     def _on_cancel(self, _sender: str, cancel: Cancel, _part: Part) -> None:
-        for counter in cancel.counters:
-            item = self._open.get((cancel.submitter, counter))
-            if item is not None:
-                item.cancel()
+        self._cancel([(cancel.submitter, counter) for counter in cancel.counters])
+
+    def _cancel(self, keys: Iterable[RequestKey]) -> None:
+        for key in keys:
+            self._open.cancel(key)
+            self._streams.forget(key)
 
     def _on_batch_query(self, sender: str, query: BatchQuery, _part: Part) -> None:
         for batch_id in query.batch_ids:
@@ -204,9 +238,7 @@ class ExecutorService:
             self._bus.send(sender, BatchQueryReply(V1, query.epoch, unknown))
 
     def _on_resend(self, _sender: str, resend: Resend, _part: Part) -> None:
-        key = (resend.submitter, resend.counter)
-        if key not in self._open:
-            self._delivery.repeat_or_lose(key)
+        self._repeat_or_lose((resend.submitter, resend.counter))
 
     def _on_statistics_query(self, sender: str, query: StatisticsQuery, _part: Part) -> None:
         counters = {self._bus.incarnation: self._counters.rows()}
@@ -216,10 +248,14 @@ class ExecutorService:
         epoch = event.peer.heartbeat.owned.get(OWNERSHIP_KEY)
         if epoch is not None and event.kind != "left":
             self._meet_owner(epoch, event.peer.incarnation)
+        if event.kind == "left":
+            who = event.peer.incarnation
+            self._cancel([*self._open.of_submitter(who), *self._streams.of_submitter(who)])
 
     def _meet_owner(self, epoch: int, owner: str) -> None:
         if self._ledger.meet_owner(epoch, owner):
-            self._bus.send(owner, ExecutorReport(V2, epoch, self._ledger.held(), self._delivery.keys()))
+            kept = dict.fromkeys((*self._delivery.keys(), *self._streams.keys(), *self._open.streaming()))
+            self._bus.send(owner, ExecutorReport(V2, epoch, self._ledger.held(), tuple(kept)))
 
     def _finish(self, epoch: int, batch_id: int, slot: int) -> None:
         self._ledger.finish(epoch, batch_id)
@@ -232,7 +268,19 @@ class ExecutorService:
             return
         self._bus.send(self._ledger.owner, BatchDone(V1, epoch, batch_id, done.instance))
         for key in done.keys:
-            self._delivery.repeat_or_lose(key)
+            self._repeat_or_lose(key)
+
+    def _repeat_answer(self, key: RequestKey) -> bool:
+        """Send again what was given and not taken; False for a request that nothing is known of."""
+        return self._streams.repeat(key) or key in self._open or self._delivery.repeat(key)
+
+    def _repeat_or_lose(self, key: RequestKey) -> None:
+        if not self._repeat_answer(key):
+            self._delivery.lose(key)
+
+    def _open_stream(self, header: InferRequest, queue_ns: int, course: Course) -> Stream:
+        post, memory = self._surroundings.post, self._memory
+        return Stream(header, queue_ns, course, memory=memory, post=post, receiver=self._streams)
 
     def _say(self, message: ControlMessage) -> None:
         self._tell_agent(control.encode(message))
@@ -243,6 +291,7 @@ class ExecutorService:
             try:
                 self._memory.tend()
                 self._delivery.tend()
+                self._streams.tend()
             except Exception:  # whatever it was, it is tried again in a second
                 _log.exception("memory not tended")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from shoal.core.messages import SEQUENCE_END, SEQUENCE_START, Parameter
 from shoal.workers.backend import Request
 from shoal.workers.python import parameters as custom
 from shoal.workers.python.error import TritonModelException, not_available
+from shoal.workers.python.response_sender import InferenceResponseSender
 from shoal.workers.python.tensor import Tensor
 
 TRITONSERVER_REQUEST_FLAG_SEQUENCE_START = SEQUENCE_START
@@ -51,6 +53,8 @@ class InferenceTrace:
 
 
 _NO_TRACE = InferenceTrace()
+#: Held while a sender is made, for which any thread may ask.
+_making = threading.Lock()
 
 
 class InferenceRequest:
@@ -61,12 +65,14 @@ class InferenceRequest:
         "_flags",
         "_inputs",
         "_is_cancelled",
+        "_make_sender",
         "_model_name",
         "_model_version",
         "_parameters",
         "_preferred_memory",
         "_request_id",
         "_requested_output_names",
+        "_sender",
         "_timeout_us",
         "_trace",
     )
@@ -75,12 +81,14 @@ class InferenceRequest:
     _flags: int
     _inputs: list[Tensor]
     _is_cancelled: Callable[[], bool]
+    _make_sender: Callable[[], InferenceResponseSender] | None
     _model_name: str
     _model_version: int
     _parameters: Mapping[str, Parameter]
     _preferred_memory: PreferredMemory
     _request_id: str
     _requested_output_names: Sequence[str]
+    _sender: InferenceResponseSender | None
     _timeout_us: int
     _trace: InferenceTrace
 
@@ -116,6 +124,7 @@ class InferenceRequest:
         self._trace = trace
         self._parameters = custom.checked(parameters)
         self._is_cancelled = _never
+        self._make_sender = self._sender = None
 
     def inputs(self) -> list[Tensor]:
         """The inputs in the request's order; optional ones that were not given are missing."""
@@ -172,16 +181,32 @@ class InferenceRequest:
         """Not available yet: raises TritonModelException."""
         raise self._no_calls("async_exec")
 
-    def get_response_sender(self) -> object:
-        """Not available yet: raises TritonModelException."""
-        raise not_available("InferenceRequest.get_response_sender()", "return the responses from execute()")
+    def get_response_sender(self) -> InferenceResponseSender:
+        """What answers this request, the same at each call; then `execute` returns None for it.
+
+        Raises TritonModelException for a request that `execute` was not given, or is done with.
+        """
+        with _making:
+            if self._sender is None:
+                if self._make_sender is None:
+                    raise TritonModelException(
+                        "a response sender can be had of requests that execute() was given, before it returns"
+                    )
+                self._sender = self._make_sender()
+                self._make_sender = None
+            return self._sender
 
     def _no_calls(self, method: str) -> TritonModelException:
         instead = f"let the client call model '{self._model_name}', or chain the two models in an ensemble"
         return not_available(f"calling other models from a model (InferenceRequest.{method}())", instead)
 
 
-def from_backend(request: Request, inputs: list[Tensor], requested_output_names: Sequence[str]) -> InferenceRequest:
+def from_backend(
+    request: Request,
+    inputs: list[Tensor],
+    requested_output_names: Sequence[str],
+    make_sender: Callable[[], InferenceResponseSender],
+) -> InferenceRequest:
     """The request as the model is given it, with its inputs already made."""
     made = InferenceRequest.__new__(InferenceRequest)
     made._inputs = inputs
@@ -196,7 +221,16 @@ def from_backend(request: Request, inputs: list[Tensor], requested_output_names:
     made._trace = InferenceTrace(request.traceparent) if request.traceparent else _NO_TRACE
     made._parameters = request.parameters
     made._is_cancelled = request.is_cancelled
+    made._make_sender = make_sender
+    made._sender = None
     return made
+
+
+def sender_of(request: InferenceRequest) -> InferenceResponseSender | None:
+    """The sender that the model has asked for; if it has not, it can do so no more."""
+    with _making:
+        request._make_sender = None
+        return request._sender
 
 
 def _never() -> bool:

@@ -148,15 +148,16 @@ def from_wire(tensor: WireTensor, shape: tuple[int, ...], data: Loan | None = No
     return made
 
 
-def to_wire(tensor: Tensor) -> WireTensor:
+def to_wire(tensor: Tensor, loans_may_end: bool = False) -> WireTensor:
     """The tensor's content now. Data over INLINE_LIMIT_NBYTES may be a view, to be copied before the model, which may
-    write to its arrays, or anybody else goes on."""
+    write to its arrays, or anybody else goes on. `loans_may_end`: the execution may end meanwhile."""
     array = tensor._array
     if array is None:
         data = tensor._data
-        return WireTensor(
-            tensor._name, tensor._datatype, tensor._shape, data.data if isinstance(data, Loan) else bytes(data)
-        )
+        if isinstance(data, Loan):
+            content = data.copy() if loans_may_end else data.data
+            return WireTensor(tensor._name, tensor._datatype, tensor._shape, content)
+        return WireTensor(tensor._name, tensor._datatype, tensor._shape, bytes(data))
     return WireTensor(tensor._name, tensor._datatype, array.shape, _encode(tensor._datatype, array))
 
 
