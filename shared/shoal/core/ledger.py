@@ -2,13 +2,13 @@
 
 Each process counts for itself and never backwards, so of two rows of one incarnation and generation the larger one is
 the newer, in whatever order they arrive: observing a row twice or late changes nothing, and the sum over all
-incarnations is exact. Whoever listens remembers the counters of those that left.
+incarnations is exact. Whoever listens remembers the counters of those that do not speak for themselves any more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from operator import add
 
 from shoal.core.messages import ModelCounters
@@ -20,7 +20,7 @@ _NO_SUMS = (0,) * 10
 
 
 class CounterLedger:
-    """The newest counters heard of every incarnation. `observe`, `merge`, `left` and `retain` are the doors of change.
+    """The newest counters heard of every incarnation. `observe`, `merge` and `retain` are the doors of change.
 
     One row is kept per incarnation and generation of a model version, a few hundred bytes each; `retain` drops those
     of generations that nobody asks for any more. Not thread-safe.
@@ -28,37 +28,30 @@ class CounterLedger:
 
     def __init__(self) -> None:
         self._rows: dict[CounterKey, dict[str, ModelCounters]] = {}
-        self._departed: set[str] = set()
 
     def observe(self, incarnation: str, counters: Iterable[ModelCounters]) -> None:
-        """Take in counters of a living process; generations that it does not mention keep what is known."""
+        """Take in counters of a process; generations that it does not mention keep what is known."""
         for row in counters:
             known = self._rows.setdefault(row[:3], {})
             before = known.get(incarnation)
             if before is None or _growth(row) >= _growth(before):
                 known[incarnation] = row
-        self._departed.discard(incarnation)
 
-    def left(self, incarnation: str) -> None:
-        """This process is gone: from now on we speak for it, see `departed`. Should it be heard again, it does."""
-        if any(incarnation in known for known in self._rows.values()):
-            self._departed.add(incarnation)
-
-    def departed(self) -> dict[str, tuple[ModelCounters, ...]]:
-        """The counters of those that left, by incarnation: what a `StatisticsReply` adds to the sender's own."""
+    def without(self, speaking: Container[str]) -> dict[str, tuple[ModelCounters, ...]]:
+        """The counters of those that do not speak for themselves (any more), by incarnation: what a `StatisticsReply`
+        adds to the sender's own. One that is silent is among them long before it is taken for gone: others may have
+        heard less of it than we have."""
         found: dict[str, list[ModelCounters]] = {}
         for known in self._rows.values():
-            for incarnation in self._departed & known.keys():
-                found.setdefault(incarnation, []).append(known[incarnation])
+            for incarnation, row in known.items():
+                if incarnation not in speaking:
+                    found.setdefault(incarnation, []).append(row)
         return {incarnation: tuple(rows) for incarnation, rows in found.items()}
 
     def merge(self, counters: Mapping[str, Iterable[ModelCounters]]) -> None:
         """Take in what another process knows (`StatisticsReply.counters`), living or not; merging twice is harmless."""
         for incarnation, rows in counters.items():
-            was_departed = incarnation in self._departed
             self.observe(incarnation, rows)
-            if was_departed:
-                self._departed.add(incarnation)
 
     def total(self, model: str, version: int, generation: str) -> ModelCounters:
         """The sum over all incarnations for one generation of a model version; all 0 when nobody counted anything.
@@ -83,8 +76,6 @@ class CounterLedger:
     def retain(self, live: Collection[CounterKey]) -> None:
         """Forget every generation that is not in `live`; statistics start at zero when a model is loaded anew."""
         self._rows = {key: known for key, known in self._rows.items() if key in live}
-        mentioned = set().union(*self._rows.values())
-        self._departed &= mentioned
 
 
 def _sums(row: ModelCounters) -> tuple[int, ...]:

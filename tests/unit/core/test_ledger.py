@@ -69,36 +69,25 @@ def test_a_generation_that_is_not_mentioned_keeps_its_counters() -> None:
     assert ledger.total("n", 1, "g").execution_count == 3
 
 
-def test_counters_of_those_that_left_stay_in_the_total_and_are_told_to_others() -> None:
+def test_counters_of_those_that_are_silent_stay_in_the_total_and_are_told_to_others() -> None:
     ledger = CounterLedger()
     ledger.observe("e1", [executed(1), executed(4, model="n")])
     ledger.observe("e2", [executed(2)])
-    ledger.left("e1")
-    assert ledger.departed() == {"e1": (executed(1), executed(4, model="n"))}
+    assert ledger.without({"e2"}) == {"e1": (executed(1), executed(4, model="n"))}
     assert ledger.total("m", 1, "g").execution_count == 3
-
-
-def test_whoever_is_heard_again_speaks_for_itself() -> None:
-    ledger = CounterLedger()
-    ledger.observe("e", [executed(1)])
-    ledger.left("e")
-    ledger.observe("e", [executed(2)])
-    assert ledger.departed() == {}
 
 
 def test_whoever_counted_nothing_leaves_nothing() -> None:
     ledger = CounterLedger()
     ledger.observe("e", [])
-    ledger.left("e")
-    assert ledger.departed() == {}
+    assert ledger.without(()) == {}
 
 
-def test_merging_what_another_process_knows_does_not_revive_those_that_left() -> None:
+def test_what_others_know_of_a_silent_one_is_merged_with_what_we_know() -> None:
     ledger = CounterLedger()
     ledger.observe("e", [executed(1)])
-    ledger.left("e")
     ledger.merge({"e": (executed(2),), "other": (executed(5),)})
-    assert ledger.departed() == {"e": (executed(2),)}
+    assert ledger.without({"other"}) == {"e": (executed(2),)}
     assert ledger.total("m", 1, "g").execution_count == 7
 
 
@@ -106,11 +95,9 @@ def test_only_what_is_live_is_retained() -> None:
     ledger = CounterLedger()
     ledger.observe("e", [executed(1), executed(2, generation="h")])
     ledger.observe("f", [executed(2, generation="h")])
-    ledger.left("e")
-    ledger.left("f")
     ledger.retain({("m", 1, "g")})
     assert ledger.total("m", 1, "h").execution_count == 0
-    assert ledger.departed() == {"e": (executed(1),)}
+    assert ledger.without(()) == {"e": (executed(1),)}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), max_size=20), st.randoms())

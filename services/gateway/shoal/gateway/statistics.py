@@ -59,7 +59,7 @@ class Statistics:
         return [_entry(self._ledger.total(one.model, one.version, one.generation)) for one in wanted]
 
     async def _gather(self) -> None:
-        peers = {peer.incarnation for peer in self._bus.peers.values() if peer.role in _ROLES and not peer.suspected}
+        peers = self._speaking()
         if not peers or not self._bus.is_connected:
             return
         self._last_query += 1
@@ -73,8 +73,11 @@ class Statistics:
         finally:
             del self._waiting[query]
 
+    def _speaking(self) -> set[str]:
+        return {peer.incarnation for peer in self._bus.peers.values() if peer.role in _ROLES and not peer.suspected}
+
     def _on_query(self, sender: str, query: StatisticsQuery, part: Part) -> None:
-        known = {**self._ledger.departed(), self._bus.incarnation: self._counts.all()}
+        known = {**self._ledger.without(self._speaking()), self._bus.incarnation: self._counts.all()}
         self._bus.send(sender, StatisticsReply(V1, query.query_id, known))
 
     def _on_reply(self, sender: str, reply: StatisticsReply, part: Part) -> None:
@@ -86,7 +89,6 @@ class Statistics:
         if peer.heartbeat.counters:
             self._ledger.observe(peer.incarnation, peer.heartbeat.counters)
         if event.kind == "left":
-            self._ledger.left(peer.incarnation)
             for query in list(self._waiting):
                 self._answered(query, peer.incarnation)
 

@@ -223,7 +223,8 @@ class SchedulerService:
             self._handle(ExecutorReported(sender, message.running, message.kept))
 
     def _on_statistics_query(self, sender: str, message: StatisticsQuery, part: Part) -> None:
-        known, own = self._ledger.departed(), self._counts.all()
+        speaking = {peer.incarnation for peer in self._bus.peers.values() if not peer.suspected}
+        known, own = self._ledger.without(speaking), self._counts.all()
         if own:
             known[self._bus.incarnation] = own
         self._bus.send(sender, StatisticsReply(V1, message.query_id, known))
@@ -251,8 +252,6 @@ class SchedulerService:
         peer = event.peer
         if peer.heartbeat.counters:
             self._ledger.observe(peer.incarnation, peer.heartbeat.counters)
-        if event.kind == "left":
-            self._ledger.left(peer.incarnation)
         executors = {known.incarnation for known in self._alive("executor")}
         self._handle_all((*host_events(event), *worker_events(self._inventory, event, executors)))
         if peer.role in _SUBMITTERS and event.kind == "left":
