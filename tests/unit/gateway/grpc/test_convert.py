@@ -89,6 +89,13 @@ def test_an_input_without_data_is_refused() -> None:
     assert caught.value.message == "unable to find data for input tensor 'RIGHT' for model 'm' in request."
 
 
+def test_more_dimensions_than_anything_takes_are_refused() -> None:
+    message = request(b"")
+    message.inputs.add(name="I", datatype="UINT8", shape=[1] * 257)
+    with pytest.raises(InvalidArgument, match="input 'I' has 257 dimensions, expected 256 at most"):
+        call(message)
+
+
 def test_raw_and_typed_contents_exclude_each_other() -> None:
     message = request(b"a")
     message.inputs[0].contents.uint_contents.append(1)

@@ -49,3 +49,16 @@ def test_a_boolean_is_true_or_false(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse("--reuse-grpc-port=maybe")
     assert "invalid value for bool option: maybe" in capsys.readouterr().err
+
+
+def test_a_message_may_be_as_large_as_what_a_gateway_takes_on() -> None:
+    arguments = argparse.Namespace(**vars(_defaults()), max_inflight_bytes=10 * 2**20)
+    assert grpc_options(arguments).message_limit_nbytes == 11 * 2**20
+    arguments.max_inflight_bytes = 2**40
+    assert grpc_options(arguments).message_limit_nbytes == 2**31 - 1
+
+
+def _defaults() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_grpc_options(parser)
+    return parser.parse_args([])
