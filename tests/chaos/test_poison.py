@@ -117,7 +117,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     add_number_model(models, "leaving", LEAVING)
     add_model(models, "slow_to_load", NUMBER_CONFIG.format(more=""), SLOW_TO_LOAD)
     add_model(models, "last_words", NUMBER_CONFIG.format(more=""), RAISES_AT_THE_END)
-    add_model(models, "shared", NUMBER_CONFIG.format(more=BATCHING).replace('"python"', f'"{shared_numbers.NAME}"'), "")
+    with tempfile.TemporaryDirectory() as folder, Server(Path(folder), models=models) as server:
+        server.wait_until_started()
+        leaks = LeakCheck(server)
+        baseline = leaks.baseline()
+        yield server
+        leaks.steady(baseline)
+        assert server.stop() == 0, server.output
+        leaks.nothing_left()
+
+
+@pytest.fixture
+def shared_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One model, both of whose instances live in one process until one of them is put in quarantine, if that comes."""
+    models = tmp_path_factory.mktemp("models")
+    config = NUMBER_CONFIG.format(more=BATCHING).replace('"python"', f'"{shared_numbers.NAME}"')
+    add_model(models, "shared", config, "")
     environment = shared_numbers.install(tmp_path_factory.mktemp("installed"))
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -125,9 +140,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     ):
         server.wait_until_started()
         leaks = LeakCheck(server)
-        baseline = leaks.baseline()
+        leaks.baseline()
         yield server
-        leaks.steady(baseline)
         assert server.stop() == 0, server.output
         leaks.nothing_left()
 
@@ -141,8 +155,15 @@ def assert_serves_again(server: Server, model: str, shape: tuple[int, ...] = (1,
     assert_right([ask(server.http_port, model, number, shape) for number in range(4)])
 
 
-@pytest.mark.parametrize("model", ["segfault", "shared"])
-def test_a_request_that_segfaults_among_a_hundred_fails_alone(server: Server, model: str) -> None:
+def test_a_request_that_segfaults_among_a_hundred_fails_alone(server: Server) -> None:
+    assert_only_poison_fails(server, "segfault")
+
+
+def test_a_request_that_segfaults_in_a_process_of_several_instances_fails_alone(shared_process: Server) -> None:
+    assert_only_poison_fails(shared_process, "shared")
+
+
+def assert_only_poison_fails(server: Server, model: str) -> None:
     numbers = [*range(50), POISON, *range(50, 100)]
     answers = ask_all(server.http_port, model, numbers, (1, 1))
     poisonous = answers.pop(50)
