@@ -236,6 +236,22 @@ async def test_a_deadline_ends_a_stream_and_its_requests(calls: EnvoyCalls, gate
     assert gateway.cancelled == 1 and len(calls.open) == 0
 
 
+async def test_writing_is_not_cancelled_with_the_stream(calls: EnvoyCalls) -> None:
+    finished: list[AsgiMessage] = []
+
+    class SlowReader(Connection):
+        async def send(self, message: AsgiMessage) -> None:
+            await asyncio.sleep(0.05)
+            await super().send(message)
+            finished.append(message)
+
+    connection = await answer(calls, SlowReader(request(), request()), STREAM, grpc_timeout="70m")
+    await asyncio.sleep(0.06)
+    assert connection.status == (4, "Deadline Exceeded")
+    assert [message["type"] for message in finished].count("http.response.start") == 1
+    assert len(stream_responses(connection)) == 1
+
+
 class Listener(Connection):
     """A stream whose client sends nothing more after its pieces and does not close its half."""
 

@@ -101,14 +101,15 @@ class EnvoyCalls:
         async def write(responses: list[Message]) -> None:
             body = b"".join([await _framed(response, encoding) for response in responses])
             try:
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                # Not cancelled with the call: pyvoy's loop complains about an answer that nobody waits for.
+                await asyncio.shield(send({"type": "http.response.body", "body": body, "more_body": True}))
             except OSError as error:
                 raise ClientLeft from error
 
         call = self.open.open(partial(_has_left_stream, messages, send), deadline_s)
         trailers = _OK
         try:
-            await send(_start(encoding))
+            await asyncio.shield(send(_start(encoding)))
             await self._service.stream(path, messages, CallContext(deadline_s, headers), write)
         except RpcError as error:
             trailers = _trailers(error)
